@@ -1,0 +1,206 @@
+//! Methods of the RPC, their arguments and values.
+//!
+//! v1's methods take plain strings. Ours take one JSON argument and answer one JSON value.
+//! A refusal is a [`crate::Failure`] in its text form.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Failure;
+
+/// Names of methods.
+pub mod method {
+    /// To signaling: own `svc:…` → `registered`.
+    pub const REGISTER: &str = "register";
+    /// To services after a restart of signaling: its `svc:…` → `ok`.
+    pub const ORCHESTRATOR_ALIVE: &str = "orchestrator-alive";
+    /// To a launcher (v1): session id → `{"sdp":"<offer>"}` with all candidates inside.
+    pub const SDP_OFFER_REQ: &str = "sdp-offer-req";
+    /// To a launcher: session id, answer SDP → `succeeded`.
+    pub const SDP_ACCEPT_OFFER_ANSWER: &str = "sdp-accept-offer-answer";
+    /// To signaling: session id, new state, old state → `succeeded`.
+    pub const MB_ICE_CONN_STATE_CHANGE: &str = "mb-ice-conn-state-change";
+
+    /// To a launcher: [`super::SessionStart`] → [`super::SdpOffer`].
+    pub const SESSION_START: &str = "session-start";
+    /// To a launcher: [`super::SessionStop`] → [`super::Done`].
+    pub const SESSION_STOP: &str = "session-stop";
+    /// Both ways: [`super::SessionCandidate`] → [`super::Done`].
+    pub const SESSION_CANDIDATE: &str = "session-candidate";
+    /// To signaling: [`super::SessionEvent`] → [`super::Done`].
+    pub const SESSION_EVENT: &str = "session-event";
+    /// To a launcher: `{}` → [`super::SessionList`].
+    pub const SESSION_LIST: &str = "session-list";
+    /// To a launcher: `{}` → [`super::PipelineList`].
+    pub const PIPELINE_LIST: &str = "pipeline-list";
+}
+
+/// The value of v1's methods that have nothing to say.
+pub const SUCCEEDED: &str = "succeeded";
+
+/// Typed values for a pipeline's parameters, as a client sent them.
+pub type Params = BTreeMap<String, serde_json::Value>;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionStart {
+    pub session: String,
+    pub pipeline: String,
+    #[serde(default)]
+    pub params: Params,
+    /// The signaling service (`svc:sgn:…`) that wants to hear of this session.
+    pub reply_to: String,
+    /// True if the client takes candidates one by one: then the offer does not wait for them.
+    #[serde(default)]
+    pub trickle: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SdpOffer {
+    pub sdp: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStop {
+    pub session: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionCandidate {
+    pub session: String,
+    #[serde(flatten)]
+    pub candidate: IceCandidate,
+}
+
+/// An ICE candidate as browsers write it (`RTCIceCandidateInit`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceCandidate {
+    /// `candidate:…`; empty when there are no more.
+    pub candidate: String,
+    #[serde(default, rename = "sdpMLineIndex", skip_serializing_if = "Option::is_none")]
+    pub sdp_m_line_index: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sdp_mid: Option<String>,
+}
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionPhase {
+    /// The pipeline is being started.
+    Starting,
+    /// The answer was taken; the network paths are being tried.
+    Connecting,
+    /// Media can flow.
+    Connected,
+    /// Over, as wished or because the peer went away.
+    Ended,
+    /// Over, because something broke.
+    Failed,
+}
+
+impl SessionPhase {
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Ended | Self::Failed)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEvent {
+    pub session: String,
+    pub state: SessionPhase,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionList {
+    pub sessions: Vec<SessionInfo>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    pub session: String,
+    pub pipeline: String,
+    pub state: SessionPhase,
+    /// Unix time in microseconds.
+    pub started_us: u64,
+    /// Process id of the session's process on the launcher's host.
+    pub pid: u32,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PipelineList {
+    pub pipelines: Vec<PipelineInfo>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PipelineKind {
+    /// Started for one client, at its request.
+    Session,
+    /// Started and kept running by the launcher; consumes frames from Redis.
+    Worker,
+    /// Started on request without a client's media: a file, a camera's address.
+    Source,
+}
+
+/// What a client may know of a pipeline: never its text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PipelineInfo {
+    pub name: String,
+    pub kind: PipelineKind,
+    pub summary: String,
+    /// True if frames leave the session for the worker pool, so that a worker must be there.
+    #[serde(default)]
+    pub needs_worker: bool,
+    #[serde(default)]
+    pub params: BTreeMap<String, ParamInfo>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParamType {
+    Integer,
+    Number,
+    Boolean,
+    /// One of the texts in `values`.
+    Enum,
+    /// Reaches an element only as the value of a property.
+    String,
+    /// The name of a model in `models.toml`.
+    Model,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParamInfo {
+    #[serde(rename = "type")]
+    pub kind: ParamType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+    #[serde(default)]
+    pub doc: String,
+}
+
+/// The value of a method that only says that it was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
+
+/// Fields of the hash `info:svc:mb:<id>` and `info:svc:inf:<id>`.
+pub mod info {
+    pub const VERSION: &str = "version";
+    pub const HOST: &str = "host";
+    /// Sessions that run now.
+    pub const SESSIONS: &str = "sessions";
+    /// Sessions that may run.
+    pub const MAX_SESSIONS: &str = "max_sessions";
+    /// Name of a worker's model.
+    pub const MODEL: &str = "model";
+}
