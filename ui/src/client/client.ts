@@ -1,0 +1,172 @@
+import { ServerClock } from './clock';
+import { Link } from './link';
+import { isNewer, type Prediction } from './prediction';
+import type { Problem } from './protocol';
+import { IDLE, reduce, type Command, type Event, type Intent, type SourceKind, type State } from './session';
+import { SlidingWindow } from './window';
+
+/** A video that can be sent, and what releases it. */
+export interface Source {
+  readonly stream: MediaStream;
+  readonly track: MediaStreamTrack;
+  close(): void;
+}
+
+export interface ClientOptions {
+  readonly url: URL;
+  /** Resolves to the source, or to why there is none. */
+  openSource(kind: SourceKind): Promise<Source | Problem>;
+  changed(state: State): void;
+  predicted(prediction: Prediction): void;
+  /** The video to show; null when it is gone. */
+  sourceChanged(stream: MediaStream | null): void;
+}
+
+const WINDOW_MS = 3000;
+
+/** Runs a session: feeds events to the state machine and carries out its commands. */
+export class Client {
+  readonly #options: ClientOptions;
+  readonly #clock = new ServerClock();
+  readonly #latency = new SlidingWindow(WINDOW_MS);
+  readonly #arrivals = new SlidingWindow(WINDOW_MS);
+  #state: State = IDLE;
+  #link: Link | undefined;
+  #source: Source | undefined;
+  /** Counts source requests: an answer to an old one is released, not used. */
+  #request = 0;
+  #timer: number | undefined;
+  #last: Prediction | undefined;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Median of the last seconds, in milliseconds, from the frame's capture to its boxes here. */
+  latency(now: number): number | undefined {
+    return this.#latency.median(now);
+  }
+
+  /** Predictions per second. */
+  rate(now: number): number | undefined {
+    return this.#arrivals.rate(now);
+  }
+
+  start(intent: Intent): void {
+    this.#handle({ type: 'start', intent });
+  }
+
+  stop(): void {
+    this.#handle({ type: 'stop' });
+  }
+
+  retryNow(): void {
+    this.#handle({ type: 'retry-now' });
+  }
+
+  #handle(event: Event): void {
+    const before = this.#state;
+    const { state, commands } = reduce(before, event, Date.now());
+    this.#state = state;
+    for (const command of commands) this.#run(command);
+    if (state !== before) this.#options.changed(state);
+  }
+
+  #run(command: Command): void {
+    switch (command.do) {
+      case 'open-source':
+        void this.#openSource(command.kind);
+        break;
+      case 'close-source':
+        this.#closeSource();
+        break;
+      case 'open-link':
+        this.#link = new Link(this.#options.url, (event) => this.#handle(event));
+        break;
+      case 'close-link':
+        this.#closeLink();
+        break;
+      case 'send':
+        this.#link?.send(command.message);
+        break;
+      case 'accept-offer':
+        if (this.#source) this.#link?.accept(command.sdp, command.iceServers, this.#source.stream, this.#source.track);
+        break;
+      case 'add-candidate':
+        this.#link?.addCandidate(command.candidate);
+        break;
+      case 'start-clock':
+        this.#link?.startClock();
+        break;
+      case 'clock':
+        this.#clock.add(command.t0, command.serverTimeUs / 1000, preciseNow());
+        break;
+      case 'deliver':
+        this.#deliver(command.prediction);
+        break;
+      case 'set-timer':
+        clearTimeout(this.#timer);
+        this.#timer = self.setTimeout(() => this.#handle({ type: 'timer' }), command.ms);
+        break;
+      case 'clear-timer':
+        clearTimeout(this.#timer);
+        break;
+    }
+  }
+
+  async #openSource(kind: SourceKind): Promise<void> {
+    const request = ++this.#request;
+    const source = await this.#options.openSource(kind);
+    if (request !== this.#request) {
+      if ('stream' in source) source.close();
+      return;
+    }
+    if (!('stream' in source)) {
+      this.#handle({ type: 'source-failed', problem: source });
+      return;
+    }
+    this.#source = source;
+    source.track.onended = () => this.#handle({ type: 'source-failed', problem: { id: 'source-ended', message: '' } });
+    this.#options.sourceChanged(source.stream);
+    this.#handle({ type: 'source-ready' });
+  }
+
+  #closeSource(): void {
+    this.#request++;
+    if (!this.#source) return;
+    this.#source.track.onended = null;
+    this.#source.close();
+    this.#source = undefined;
+    this.#options.sourceChanged(null);
+  }
+
+  #closeLink(): void {
+    this.#link?.close();
+    this.#link = undefined;
+    this.#last = undefined;
+    this.#clock.reset();
+    this.#latency.clear();
+    this.#arrivals.clear();
+  }
+
+  #deliver(prediction: Prediction): void {
+    if (!isNewer(prediction, this.#last)) return;
+    this.#last = prediction;
+    const now = preciseNow();
+    this.#arrivals.push(1, now);
+    const offset = this.#clock.offset;
+    if (prediction.captured !== undefined && offset !== undefined) {
+      this.#latency.push(Math.max(0, now + offset - prediction.captured / 1000), now);
+    }
+    this.#options.predicted(prediction);
+  }
+}
+
+/** Unix time in milliseconds with a fraction, and steady: it does not jump when the system's clock is set. */
+export function preciseNow(): number {
+  return performance.timeOrigin + performance.now();
+}

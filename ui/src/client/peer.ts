@@ -1,0 +1,82 @@
+import type { Candidate, IceServer } from './protocol';
+import type { PeerState } from './session';
+
+export interface PeerEvents {
+  answered(sdp: string): void;
+  gathered(candidate: Candidate): void;
+  state(state: PeerState): void;
+  failed(message: string): void;
+}
+
+/** Our end of the WebRTC connection: one video track, sent only, answering the server's offers. */
+export class Peer {
+  readonly #connection: RTCPeerConnection;
+  readonly #events: PeerEvents;
+  readonly #sender: RTCRtpSender;
+  #queue: Promise<void> = Promise.resolve();
+
+  /** Throws if the browser refuses the servers' addresses. */
+  constructor(stream: MediaStream, track: MediaStreamTrack, iceServers: readonly IceServer[], events: PeerEvents) {
+    this.#events = events;
+    this.#connection = new RTCPeerConnection({ iceServers: [...iceServers], bundlePolicy: 'max-bundle' });
+    this.#connection.onicecandidate = ({ candidate }) => {
+      events.gathered({
+        candidate: candidate?.candidate ?? '',
+        sdpMid: candidate?.sdpMid ?? null,
+        sdpMLineIndex: candidate?.sdpMLineIndex ?? null,
+      });
+    };
+    this.#connection.onconnectionstatechange = () => {
+      const state = this.#connection.connectionState;
+      if (state === 'connected' || state === 'disconnected' || state === 'failed') events.state(state);
+    };
+    track.contentHint = 'motion';
+    this.#sender = this.#connection.addTrack(track, stream);
+    for (const transceiver of this.#connection.getTransceivers()) transceiver.direction = 'sendonly';
+  }
+
+  accept(sdp: string): void {
+    this.#enqueue(async () => {
+      await this.#connection.setRemoteDescription({ type: 'offer', sdp });
+      await this.#connection.setLocalDescription();
+      this.#events.answered(this.#connection.localDescription?.sdp ?? '');
+      await this.#preferFrameRate();
+    });
+  }
+
+  add(candidate: Candidate): void {
+    if (candidate.candidate === '') return;
+    this.#enqueue(async () => {
+      try {
+        await this.#connection.addIceCandidate(candidate);
+      } catch (error) {
+        // One unusable candidate does not matter while others work; if none does, ICE fails and says so.
+        console.warn('sightline: a candidate of the server was refused', error);
+      }
+    });
+  }
+
+  close(): void {
+    this.#connection.onicecandidate = null;
+    this.#connection.onconnectionstatechange = null;
+    this.#connection.close();
+  }
+
+  /** Descriptions and candidates are applied one after another, in the order they came. */
+  #enqueue(work: () => Promise<void>): void {
+    this.#queue = this.#queue.then(work).catch((error: unknown) => {
+      if (this.#connection.signalingState !== 'closed') this.#events.failed(String(error));
+    });
+  }
+
+  /** For detection a coarser picture now is worth more than a sharp one late. */
+  async #preferFrameRate(): Promise<void> {
+    const parameters = this.#sender.getParameters();
+    parameters.degradationPreference = 'maintain-framerate';
+    try {
+      await this.#sender.setParameters(parameters);
+    } catch {
+      // A browser without it balances by itself.
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import { detectionsOf, type Detection, type Prediction } from '../client/prediction';
+import { colourOf } from './colour';
+import { contain, place, placePlate, type Rect, type Size } from './geometry';
+
+/** Boxes without a newer prediction vanish: an old box on a new picture is a lie. */
+const FRESH_MS = 1000;
+
+const LINE = 2.5;
+const FONT_SIZE = 13;
+const PLATE_HEIGHT = 19;
+const PADDING = 5;
+
+/** Draws boxes on a canvas that lies exactly over the video. */
+export class Overlay {
+  readonly #video: HTMLVideoElement;
+  readonly #canvas: HTMLCanvasElement;
+  #area: Size = { width: 0, height: 0 };
+  #prediction: Prediction | undefined;
+  #expiry: number | undefined;
+  #frame: number | undefined;
+
+  constructor(video: HTMLVideoElement, canvas: HTMLCanvasElement) {
+    this.#video = video;
+    this.#canvas = canvas;
+    new ResizeObserver(([entry]) => {
+      if (entry) this.#area = entry.contentRect;
+      this.#redraw();
+    }).observe(canvas);
+    video.addEventListener('resize', () => this.#redraw());
+  }
+
+  show(prediction: Prediction): void {
+    this.#prediction = prediction;
+    clearTimeout(this.#expiry);
+    this.#expiry = self.setTimeout(() => this.clear(), FRESH_MS);
+    this.#redraw();
+  }
+
+  clear(): void {
+    clearTimeout(this.#expiry);
+    this.#prediction = undefined;
+    this.#redraw();
+  }
+
+  #redraw(): void {
+    this.#frame ??= requestAnimationFrame(() => {
+      this.#frame = undefined;
+      this.#draw();
+    });
+  }
+
+  #draw(): void {
+    const context = this.#canvas.getContext('2d');
+    if (!context) return;
+    const ratio = devicePixelRatio;
+    const width = Math.round(this.#area.width * ratio);
+    const height = Math.round(this.#area.height * ratio);
+    // Setting the size also clears; setting the same again would cost a new buffer.
+    if (this.#canvas.width !== width || this.#canvas.height !== height) {
+      this.#canvas.width = width;
+      this.#canvas.height = height;
+    }
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, this.#area.width, this.#area.height);
+    const picture = contain({ width: this.#video.videoWidth, height: this.#video.videoHeight }, this.#area);
+    if (!this.#prediction || !picture) return;
+    const detections = detectionsOf(this.#prediction, picture.width / picture.height);
+    // The surest are drawn last, over the others.
+    for (const detection of detections.toSorted((a, b) => a.score - b.score)) drawDetection(context, detection, picture);
+  }
+}
+
+function drawDetection(context: CanvasRenderingContext2D, detection: Detection, picture: Rect): void {
+  const box = place(detection.box, picture);
+  if (!box) return;
+  const colour = colourOf(detection.label);
+  // A dark seam keeps the line visible on a background of its own colour.
+  strokeBox(context, box, 'rgba(0, 0, 0, 0.55)', LINE + 2);
+  strokeBox(context, box, colour.stroke, LINE);
+
+  const text = caption(detection);
+  context.font = `600 ${FONT_SIZE}px system-ui, sans-serif`;
+  context.textBaseline = 'middle';
+  const width = Math.min(context.measureText(text).width + 2 * PADDING, picture.width);
+  const plate = placePlate(box, { width, height: PLATE_HEIGHT }, picture);
+  context.fillStyle = colour.stroke;
+  context.fillRect(plate.x, plate.y, plate.width, plate.height);
+  context.fillStyle = colour.text;
+  context.fillText(text, plate.x + PADDING, plate.y + plate.height / 2 + 0.5, plate.width - 2 * PADDING);
+}
+
+function strokeBox(context: CanvasRenderingContext2D, box: Rect, style: string, width: number): void {
+  context.strokeStyle = style;
+  context.lineWidth = width;
+  context.strokeRect(box.x, box.y, box.width, box.height);
+}
+
+/** "car 87 %", with the track's number if it has one. */
+export function caption({ label, score, trackId }: Detection): string {
+  const name = trackId === undefined ? label : `${label} #${trackId}`;
+  return `${name} ${Math.round(score * 100)} %`;
+}

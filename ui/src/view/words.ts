@@ -1,0 +1,152 @@
+import type { Problem } from '../client/protocol';
+import type { State } from '../client/session';
+
+export interface Explanation {
+  readonly what: string;
+  readonly next: string;
+  /** The teller's own words, where they add to ours. */
+  readonly detail?: string;
+}
+
+type Words = readonly [what: string, next: string];
+
+const PROBLEMS: Readonly<Record<string, Words>> = {
+  // The source
+  'camera-refused': [
+    'The browser was not allowed to use the camera.',
+    'Allow the camera for this page (the icon beside the address), then press Start. Or choose the test picture.',
+  ],
+  'no-camera': ['No camera was found.', 'Connect one and press Start, or choose a video file or the test picture.'],
+  'camera-busy': [
+    'The camera gives no picture: another program probably uses it.',
+    'Close other programs and tabs that use the camera, then press Start.',
+  ],
+  'camera-failed': ['The camera could not be opened.', 'Try another camera, or choose a video file or the test picture.'],
+  'insecure-origin': [
+    'Browsers give no camera to a page that came over plain http from another machine.',
+    'Open this page by https, or as http://localhost on the server itself. A video file or the test picture work here too.',
+  ],
+  'no-file': ['No video file is chosen.', 'Choose a file, then press Start.'],
+  'file-unsupported': [
+    'This browser cannot send the picture of a file.',
+    'Use Chrome, Edge or Firefox for files, or choose another source.',
+  ],
+  'file-unreadable': ['This file cannot be played here.', 'Choose a video in MP4 (H.264) or WebM, then press Start.'],
+  'no-canvas': ['This browser cannot draw the test picture.', 'Choose another source, or use a newer browser.'],
+  'source-ended': ['The video source has ended, as when a camera is unplugged.', 'Connect it again and press Start.'],
+
+  // The way to the server
+  'server-gone': ['The connection to the server was lost.', 'Check that the server runs and that your network is up.'],
+  'no-answer': ['The server took too long to answer.', 'Look at the server’s log, then press Start to try again.'],
+  'ice-failed': [
+    'No way was found for the video to reach the server.',
+    'A firewall may block UDP: open the server’s WebRTC ports or set up a TURN server, then press Start.',
+  ],
+  'negotiation-failed': [
+    'Browser and server could not agree on how to send video.',
+    'Try another browser; if it persists, report it with the text below.',
+  ],
+
+  // The server's own ids
+  'no-launcher': [
+    'The server has nothing that can run pipelines.',
+    'Start a pipeline-launcher connected to the same Redis, then press Start.',
+  ],
+  'no-worker': [
+    'No inference worker is running, so nothing looks at the video.',
+    'Start a worker (SIGHTLINE_WORKERS=1 or more on a pipeline-launcher), then press Start.',
+  ],
+  'unknown-pipeline': ['The server has no pipeline of this name.', 'Choose another pipeline, then press Start.'],
+  'invalid-param': ['The pipeline does not take these parameters.', 'Correct them, then press Start.'],
+  'unknown-tenant': ['The server does not know this tenant.', 'Ask whoever runs the server for access.'],
+  'session-failed': ['The session failed on the server.', 'Press Start to try again; the server’s log tells more.'],
+  'session-ended': ['The server ended the session.', 'Press Start to begin a new one.'],
+  'bad-message': [
+    'The server did not understand this page.',
+    'Reload the page: it may be older than the server.',
+  ],
+  'too-many-sessions': ['The server is full.', 'Wait until somebody stops, then press Start.'],
+  'rate-limited': ['The server has had too many requests from here.', 'Wait a minute, then press Start.'],
+};
+
+export function explain({ id, message }: Problem): Explanation {
+  const words = Object.hasOwn(PROBLEMS, id) ? PROBLEMS[id] : undefined;
+  if (!words) return { what: message || `The server reports “${id}”.`, next: 'Press Start to try again.' };
+  const [what, next] = words;
+  return message ? { what, next, detail: message } : { what, next };
+}
+
+const ASKING = {
+  camera: 'Waiting for the camera: please answer the browser’s question.',
+  file: 'Opening the file…',
+  test: 'Drawing the test picture…',
+} as const;
+
+const STEPS = {
+  opening: 'Connecting to the server…',
+  joining: 'Asking the server for a session…',
+  starting: 'The server is starting the pipeline…',
+  negotiating: 'Opening the way for the video…',
+} as const;
+
+/** Silence of the workers worth a word, in milliseconds. */
+const QUIET_MS = 3000;
+
+/** One sentence on how things stand. `quiet`: milliseconds since the last prediction; undefined before the first. */
+export function statusOf(state: State, quiet: number | undefined): string {
+  switch (state.name) {
+    case 'idle':
+      return 'Ready. Choose a source and press Start.';
+    case 'asking':
+      return ASKING[state.intent.source];
+    case 'connecting':
+      return STEPS[state.step];
+    case 'live':
+      if (state.wavering) return 'The video connection is interrupted; waiting for it to come back…';
+      if (quiet === undefined) return 'Live: waiting for the first result…';
+      return quiet > QUIET_MS ? 'Live, but no results are coming: are the workers running?' : 'Live.';
+    case 'reconnecting':
+      return 'Connection lost.';
+    case 'failed':
+      return 'Stopped, because something went wrong.';
+  }
+}
+
+export function connectionOf(state: State): string {
+  const names = {
+    idle: 'Not connected',
+    asking: 'Opening source',
+    connecting: 'Connecting',
+    live: 'Live',
+    reconnecting: 'Reconnecting',
+    failed: 'Failed',
+  } as const;
+  return names[state.name];
+}
+
+/** What the user should read about a fault, if there is one. */
+export function problemOf(state: State): Problem | undefined {
+  switch (state.name) {
+    case 'failed':
+      return state.problem;
+    case 'reconnecting':
+      return state.cause;
+    case 'live':
+      return state.notice;
+    default:
+      return undefined;
+  }
+}
+
+export function countdownOf(state: State, now: number): string {
+  if (state.name !== 'reconnecting') return '';
+  return `Trying again in ${Math.max(0, Math.ceil((state.retryAt - now) / 1000))} s.`;
+}
+
+export function milliseconds(value: number | undefined): string {
+  return value === undefined ? '–' : `${Math.round(value)} ms`;
+}
+
+export function perSecond(value: number | undefined): string {
+  return value === undefined ? '–' : `${value.toFixed(1)} /s`;
+}
