@@ -35,8 +35,8 @@ export type State =
       readonly attempt: number;
       /** The network is interrupted, and may come back by itself. */
       readonly wavering: boolean;
-      /** The server's word about a fault that leaves the session alive. */
-      readonly notice?: Problem;
+      /** The server's word about a fault that leaves the session alive, and when it came. */
+      readonly notice?: Problem & { readonly at: number };
     }
   | {
       readonly name: 'reconnecting';
@@ -92,6 +92,8 @@ export const CONNECT_LIMIT_MS = 20_000;
 
 /** Faults that pass by themselves, worth another try once a session has been live. */
 const PASSING = new Set(['no-launcher', 'no-worker', 'too-many-sessions', 'rate-limited']);
+/** What was under way when a notice came may still arrive: only later predictions prove the fault gone. */
+const NOTICE_MS = 2000;
 /** Errors that end a live session; any other is shown while it goes on. */
 const ENDING = new Set(['session-failed', 'session-ended', 'unknown-tenant', 'unknown-pipeline', 'invalid-param']);
 
@@ -168,7 +170,7 @@ function heardConnecting(state: Connecting, message: ServerMessage, now: number)
 function whileLive(state: Live, event: Event, now: number): Transition {
   switch (event.type) {
     case 'message':
-      return heardLive(state, event.message);
+      return heardLive(state, event.message, now);
     case 'gathered':
       return stay(state, { do: 'send', message: { type: 'IceCandidate', data: event.candidate } });
     case 'answered':
@@ -185,14 +187,15 @@ function whileLive(state: Live, event: Event, now: number): Transition {
   }
 }
 
-function heardLive(state: Live, message: ServerMessage): Transition {
+function heardLive(state: Live, message: ServerMessage, now: number): Transition {
   switch (message.type) {
     case 'Prediction': {
       const deliver = { do: 'deliver', prediction: message.prediction } as const;
-      if (state.attempt === 0 && !state.notice) return stay(state, deliver);
-      // Boxes prove that the whole way works: the next fault starts a new count, and a notice is out of date.
-      const { intent, wavering } = state;
-      return stay({ name: 'live', intent, attempt: 0, wavering }, deliver);
+      const { intent, wavering, notice } = state;
+      const outdated = notice !== undefined && now - notice.at >= NOTICE_MS;
+      if (state.attempt === 0 && !outdated) return stay(state, deliver);
+      // Boxes prove that the whole way works: the next fault starts a new count.
+      return stay({ name: 'live', intent, attempt: 0, wavering, ...(notice && !outdated && { notice }) }, deliver);
     }
     case 'SessionState':
       return message.phase === 'ended' || message.phase === 'failed' ? fail(ending(message)) : stay(state);
@@ -200,7 +203,7 @@ function heardLive(state: Live, message: ServerMessage): Transition {
       return stay(state, { do: 'accept-offer', sdp: message.sdp, iceServers: [] });
     case 'Error':
     case 'JoinError':
-      return ENDING.has(message.problem.id) ? fail(message.problem) : stay({ ...state, notice: message.problem });
+      return ENDING.has(message.problem.id) ? fail(message.problem) : stay({ ...state, notice: { ...message.problem, at: now } });
     default:
       return heardAlways(state, message);
   }

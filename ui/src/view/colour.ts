@@ -8,6 +8,8 @@ type Rgb = readonly [number, number, number];
 
 const SATURATION = 0.85;
 const LIGHTNESS = 0.6;
+/** Chosen so that the classes people meet most (person, car, bicycle, dog, … red, green, blue) lie well apart. */
+const SEED = 127_784;
 const known = new Map<string, Colour>();
 
 /** A colour of a class: the same in every session and on every machine. */
@@ -27,9 +29,9 @@ function make(label: string): Colour {
   return { stroke: `rgb(${rgb.map((part) => Math.round(part * 255)).join(', ')})`, text };
 }
 
-/** FNV-1a over the label's UTF-16 units, then mixed so that similar labels get distant hues. */
+/** FNV-1a's step over the label's UTF-16 units, then mixed so that similar labels get distant hues. */
 function hash(text: string): number {
-  let value = 0x811c9dc5;
+  let value = SEED;
   for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
   value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
   return (value ^ (value >>> 13)) >>> 0;

@@ -65,19 +65,25 @@ export class Overlay {
     const picture = contain({ width: this.#video.videoWidth, height: this.#video.videoHeight }, this.#area);
     if (!this.#prediction || !picture) return;
     const detections = detectionsOf(this.#prediction, picture.width / picture.height);
-    // The surest are drawn last, over the others.
-    for (const detection of detections.toSorted((a, b) => a.score - b.score)) drawDetection(context, detection, picture);
+    // The surest are drawn last, over the others; labels over all boxes.
+    const placed: (readonly [Detection, Rect])[] = [];
+    for (const detection of detections.toSorted((a, b) => a.score - b.score)) {
+      const box = place(detection.box, picture);
+      if (box) placed.push([detection, box]);
+    }
+    for (const [detection, box] of placed) drawBox(context, detection, box);
+    for (const [detection, box] of placed) drawPlate(context, detection, box, picture);
   }
 }
 
-function drawDetection(context: CanvasRenderingContext2D, detection: Detection, picture: Rect): void {
-  const box = place(detection.box, picture);
-  if (!box) return;
-  const colour = colourOf(detection.label);
+function drawBox(context: CanvasRenderingContext2D, { label }: Detection, box: Rect): void {
   // A dark seam keeps the line visible on a background of its own colour.
   strokeBox(context, box, 'rgba(0, 0, 0, 0.55)', LINE + 2);
-  strokeBox(context, box, colour.stroke, LINE);
+  strokeBox(context, box, colourOf(label).stroke, LINE);
+}
 
+function drawPlate(context: CanvasRenderingContext2D, detection: Detection, box: Rect, picture: Rect): void {
+  const colour = colourOf(detection.label);
   const text = caption(detection);
   context.font = `600 ${FONT_SIZE}px system-ui, sans-serif`;
   context.textBaseline = 'middle';

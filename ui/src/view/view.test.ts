@@ -62,6 +62,17 @@ describe('colours', () => {
     expect(new Set(labels.map((label) => colourOf(label).stroke)).size).toBeGreaterThan(150);
   });
 
+  it('lie well apart for the classes people meet most', () => {
+    const met = ['person', 'bicycle', 'car', 'motorcycle', 'bus', 'truck', 'dog', 'cat', 'chair', 'bottle', 'red', 'green', 'blue'];
+    const parts = (label: string) => colourOf(label).stroke.match(/\d+/g)!.map(Number);
+    met.forEach((a, i) => {
+      for (const b of met.slice(i + 1)) {
+        const [p, q] = [parts(a), parts(b)];
+        expect(Math.hypot(...p.map((part, k) => part - q[k]!)), `${a} and ${b}`).toBeGreaterThan(30);
+      }
+    });
+  });
+
   it('leave text readable (WCAG AA)', () => {
     for (const label of labels) {
       const { stroke, text } = colourOf(label);
