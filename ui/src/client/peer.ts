@@ -1,5 +1,9 @@
 import type { Candidate, IceServer } from './protocol';
+import { withStartBitrate } from './sdp';
 import type { PeerState } from './session';
+
+/** Enough for 1280×720 to begin near its full size. */
+const START_KBPS = 1500;
 
 export interface PeerEvents {
   answered(sdp: string): void;
@@ -37,7 +41,7 @@ export class Peer {
 
   accept(sdp: string): void {
     this.#enqueue(async () => {
-      await this.#connection.setRemoteDescription({ type: 'offer', sdp });
+      await this.#connection.setRemoteDescription({ type: 'offer', sdp: withStartBitrate(sdp, START_KBPS) });
       await this.#connection.setLocalDescription();
       this.#events.answered(this.#connection.localDescription?.sdp ?? '');
       await this.#preferFrameRate();
