@@ -1,0 +1,73 @@
+//! Element `yoloxdetect`: attaches to each frame the objects that a YOLOX model finds in it.
+
+use gst::prelude::*;
+
+use crate::{engine, postprocess};
+
+mod imp;
+mod layout;
+
+glib::wrapper! {
+    pub struct YoloxDetect(ObjectSubclass<imp::YoloxDetect>)
+        @extends gst_base::BaseTransform, gst::Element, gst::Object;
+}
+
+/// Which objects hide each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstYoloxDetectNms")]
+pub enum Nms {
+    #[default]
+    #[enum_value(name = "An object hides weaker ones of any class", nick = "class-agnostic")]
+    ClassAgnostic,
+    #[enum_value(name = "An object hides weaker ones of its own class", nick = "class-aware")]
+    ClassAware,
+}
+
+impl From<Nms> for postprocess::Nms {
+    fn from(nms: Nms) -> Self {
+        match nms {
+            Nms::ClassAgnostic => Self::ClassAgnostic,
+            Nms::ClassAware => Self::ClassAware,
+        }
+    }
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstYoloxDetectExecutionProvider")]
+pub enum ExecutionProvider {
+    #[default]
+    #[enum_value(name = "Chosen by the element", nick = "auto")]
+    Auto,
+    #[enum_value(name = "The processor", nick = "cpu")]
+    Cpu,
+    #[enum_value(name = "OpenVINO", nick = "openvino")]
+    OpenVino,
+    #[enum_value(name = "CUDA", nick = "cuda")]
+    Cuda,
+    #[enum_value(name = "TensorRT", nick = "tensorrt")]
+    TensorRt,
+}
+
+impl From<ExecutionProvider> for engine::Provider {
+    fn from(provider: ExecutionProvider) -> Self {
+        match provider {
+            ExecutionProvider::Auto => Self::Auto,
+            ExecutionProvider::Cpu => Self::Cpu,
+            ExecutionProvider::OpenVino => Self::OpenVino,
+            ExecutionProvider::Cuda => Self::Cuda,
+            ExecutionProvider::TensorRt => Self::TensorRt,
+        }
+    }
+}
+
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    Nms::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    ExecutionProvider::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    gst::Element::register(
+        Some(plugin),
+        "yoloxdetect",
+        gst::Rank::NONE,
+        YoloxDetect::static_type(),
+    )
+}
