@@ -1,0 +1,244 @@
+//! The role of the orchestrator: knowing which services live.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::{AsyncCommands, RedisResult};
+use sightline_protocol::inventa::ServiceName;
+use sightline_protocol::rpc::method;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::call::{Inner, Inventa};
+use crate::service;
+
+const CHECK_EVERY: Duration = Duration::from_secs(4);
+/// A v1 service registers once and for all; a scan now and then finds one that was lost with Redis.
+const CHECKS_PER_SCAN: u32 = 4;
+/// A service sets its key only after it has registered, or up to 3 s after Redis came back: not before this
+/// time is a missing key a sign of death.
+const GRACE: Duration = Duration::from_secs(6);
+const ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A service came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Registered(ServiceName),
+    Lost(ServiceName),
+}
+
+/// Who lives. Cloning is cheap.
+#[derive(Clone)]
+pub struct Orchestrator {
+    registry: Arc<Registry>,
+}
+
+impl Orchestrator {
+    /// The living services of one type, in order of their names.
+    pub fn services(&self, kind: &str) -> Vec<ServiceName> {
+        let mut services: Vec<_> = self
+            .registry
+            .known()
+            .keys()
+            .filter(|name| name.kind == kind)
+            .cloned()
+            .collect();
+        services.sort();
+        services
+    }
+
+    /// Comings and goings from now on. A receiver that lags behind looks at [`Orchestrator::services`].
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.registry.events.subscribe()
+    }
+}
+
+impl Inventa {
+    /// Takes the orchestrator's role, under its own name and its aliases. Returns when those services are
+    /// known that were alive before.
+    pub async fn orchestrate(&self) -> RedisResult<Orchestrator> {
+        let mut first = false;
+        let registry = Arc::clone(self.inner.registry.get_or_init(|| {
+            first = true;
+            Arc::new(Registry::new())
+        }));
+        if first {
+            let keeper = Keeper {
+                inventa: self.clone(),
+                registry: Arc::clone(&registry),
+            };
+            keeper.refresh().await?;
+            keeper.discover().await?;
+            self.inner.tasks.spawn(keeper.run());
+        }
+        Ok(Orchestrator { registry })
+    }
+}
+
+pub(crate) struct Registry {
+    /// Each known service, and until when a missing key is forgiven.
+    known: Mutex<HashMap<ServiceName, Instant>>,
+    events: broadcast::Sender<Event>,
+    wake: Notify,
+}
+
+impl Registry {
+    fn new() -> Self {
+        Self {
+            known: Mutex::default(),
+            events: broadcast::Sender::new(256),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(crate) fn add(&self, name: ServiceName) {
+        let new = self
+            .known()
+            .insert(name.clone(), Instant::now() + GRACE)
+            .is_none();
+        if new {
+            tracing::info!(service = %name, "registered");
+            self.tell(Event::Registered(name));
+        }
+    }
+
+    /// Redis may have lost all keys: every service gets the time to set its own again.
+    pub(crate) fn connected(&self) {
+        self.forgive();
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn check_soon(&self) {
+        self.wake.notify_one();
+    }
+
+    fn forgive(&self) {
+        let until = Instant::now() + GRACE;
+        self.known().values_mut().for_each(|grace| *grace = until);
+    }
+
+    fn remove(&self, name: &ServiceName) {
+        if self.known().remove(name).is_some() {
+            tracing::warn!(service = %name, "is gone");
+            self.tell(Event::Lost(name.clone()));
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody needs to listen.
+        self.events.send(event).ok();
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<ServiceName, Instant>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Keeper {
+    inventa: Inventa,
+    registry: Arc<Registry>,
+}
+
+impl Keeper {
+    async fn run(self) {
+        let inner = &self.inventa.inner;
+        let mut refresh =
+            tokio::time::interval_at(Instant::now() + service::REFRESH_EVERY, service::REFRESH_EVERY);
+        let mut check = tokio::time::interval_at(Instant::now() + CHECK_EVERY, CHECK_EVERY);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = 0u32;
+        loop {
+            let done = tokio::select! {
+                () = inner.shutdown.cancelled() => break,
+                _ = refresh.tick() => self.refresh().await,
+                () = self.registry.wake.notified() => self.check().await,
+                _ = check.tick() => {
+                    checks = checks.wrapping_add(1);
+                    if checks.is_multiple_of(CHECKS_PER_SCAN) {
+                        self.discover().await.ok();
+                    }
+                    self.check().await
+                }
+            };
+            if let Err(error) = done {
+                tracing::debug!(%error, "Redis is away; the services keep what they have");
+                self.registry.forgive();
+            }
+        }
+        // An alias may be shared with another process: it expires by itself when we were the last.
+        service::forget(inner, &inner.name).await.ok();
+    }
+
+    /// Keeps our own names alive: v1's services look at them.
+    async fn refresh(&self) -> RedisResult<()> {
+        for name in self.inventa.inner.names() {
+            service::refresh(&self.inventa.inner, name, &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the services whose key has expired.
+    async fn check(&self) -> RedisResult<()> {
+        let now = Instant::now();
+        let names: Vec<ServiceName> = self
+            .registry
+            .known()
+            .iter()
+            .filter(|(_, grace)| **grace <= now)
+            .map(|(name, _)| name.clone())
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut pipe = redis::pipe();
+        for name in &names {
+            pipe.exists(name.to_string());
+        }
+        let alive: Vec<bool> = pipe.query_async(&mut self.inventa.inner.commands.clone()).await?;
+        for (name, alive) in names.iter().zip(alive) {
+            if !alive {
+                self.registry.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds services that live without having registered here, and tells each that we are there.
+    async fn discover(&self) -> RedisResult<()> {
+        let inner = &self.inventa.inner;
+        for name in scan(inner).await? {
+            let same_role = name.kind == inner.name.kind;
+            if same_role || self.registry.known().contains_key(&name) {
+                continue;
+            }
+            self.registry.add(name.clone());
+            let inventa = self.inventa.clone();
+            // v1's services know the orchestrator by its well-known name only.
+            let us = inner.aliases.first().unwrap_or(&inner.name).to_string();
+            inner.tasks.spawn(async move {
+                let told = inventa
+                    .call(&name, method::ORCHESTRATOR_ALIVE, &[&us], ALIVE_TIMEOUT)
+                    .await;
+                if let Err(error) = told {
+                    tracing::debug!(service = %name, %error, "no answer to orchestrator-alive");
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+async fn scan(inner: &Inner) -> RedisResult<Vec<ServiceName>> {
+    let mut commands = inner.commands.clone();
+    let mut names = Vec::new();
+    let options = redis::ScanOptions::default()
+        .with_pattern("svc:*")
+        .with_count(1000);
+    let mut keys = commands.scan_options::<String>(options).await?;
+    while let Some(key) = keys.next_item().await {
+        names.extend(ServiceName::parse(&key?));
+    }
+    Ok(names)
+}
