@@ -1,0 +1,2 @@
+pub mod description;
+pub mod models;
