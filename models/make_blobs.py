@@ -65,6 +65,9 @@ class Graph:
     def above(self, x, threshold):
         return self.Cast(self.Greater(x, threshold), to=TensorProto.FLOAT)
 
+    def below(self, x, threshold):
+        return self.Cast(self.Less(x, threshold), to=TensorProto.FLOAT)
+
 
 def blob_mask(g):
     """1 where a pixel is red, green or blue (one channel each), smoothed so that single pixels do not count."""
@@ -112,9 +115,7 @@ def level(g, edges, stride, decoded):
     first, side_min, side_max = LEVELS[stride]
     step = stride // LATTICE
     cells = SIZE // stride
-    left, right, top, bottom = (
-        g.slice(g.slice(e, 2, first, SIZE, step), 3, first, SIZE, step) for e in edges
-    )
+    left, right, top, bottom = (g.slice(g.slice(e, 2, first, SIZE, step), 3, first, SIZE, step) for e in edges)
     width, height = g.Sub(right, left), g.Sub(bottom, top)
     cx, cy = (g.Mul(g.Add(a, b), 0.5) for a, b in ((left, right), (top, bottom)))
 
@@ -126,7 +127,8 @@ def level(g, edges, stride, decoded):
         g.Max(g.Abs(g.Sub(cx, column * stride + point)), g.Abs(g.Sub(cy, row * stride + point))), 1.0 / stride
     )
     side = g.Min(width, height)
-    reported = g.Mul(g.Mul(g.above(side, side_min), g.above(g.Neg(side), -side_max)), g.above(g.Neg(off_centre), -REACH))
+    of_this_size = g.Mul(g.above(side, side_min), g.below(side, side_max))
+    reported = g.Mul(of_this_size, g.below(off_centre, REACH))
     confidence = g.Mul(reported, g.Sub(1.0, g.Mul(off_centre, 0.6)))
 
     # A cell has one box: that of its best class.

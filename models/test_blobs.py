@@ -89,9 +89,7 @@ def scene(rng):
             continue
         left, top = int(rng.integers(0, SIZE - w + 1)), int(rng.integers(0, used - h + 1))
         box = (left, top, left + w, top + h)
-        if any(
-            box[0] - 8 < b[2] and b[0] < box[2] + 8 and box[1] - 8 < b[3] and b[1] < box[3] + 8 for _, b in truth
-        ):
+        if any(box[0] - 8 < b[2] and b[0] < box[2] + 8 and box[1] - 8 < b[3] and b[1] < box[3] + 8 for _, b in truth):
             continue
         label = NAMES[rng.integers(3)]
         if round_:
@@ -130,9 +128,7 @@ class Blobs(unittest.TestCase):
 
     def check(self, picture, truth, least_iou):
         found = detections(decode(run(self.plain, picture)))
-        self.assertEqual(
-            sorted(label for label, *_ in found), sorted(label for label, _ in truth), f"{found}\n{truth}"
-        )
+        self.assertEqual(sorted(label for label, *_ in found), sorted(label for label, _ in truth), f"{found}\n{truth}")
         strides = set()
         for label, box in truth:
             match = max((f for f in found if f[0] == label), key=lambda f: iou(f[2], box))

@@ -23,15 +23,7 @@ class Annotations:
     def average_precision(self, frames):
         """(mAP, AP50) in percent, over all classes."""
         results = [
-            {
-                "image_id": number,
-                "category_id": self.category[found["label"]],
-                "score": found["score"],
-                "bbox": [
-                    value * side
-                    for value, side in zip(found["box"], (frames[picture].width, frames[picture].height) * 2, strict=True)
-                ],
-            }
+            self.result(number, frames[picture], found)
             for picture, number in self.pictures.items()
             for found in frames[picture].detections
         ]
@@ -43,3 +35,13 @@ class Annotations:
             evaluation.accumulate()
             evaluation.summarize()
         return 100 * float(evaluation.stats[0]), 100 * float(evaluation.stats[1])
+
+    def result(self, number, frame, found):
+        """A detection as COCO's result format has it: its box in pixels, x, y, width, height."""
+        x, y, w, h = found["box"]
+        return {
+            "image_id": number,
+            "category_id": self.category[found["label"]],
+            "score": found["score"],
+            "bbox": [x * frame.width, y * frame.height, w * frame.width, h * frame.height],
+        }
