@@ -55,9 +55,7 @@ impl Engine {
                 .with_execution_providers([provider])
                 .map_err(ort::Error::from)?;
         }
-        let session = configure(builder, threads)
-            .map_err(ort::Error::from)?
-            .commit_from_memory(bytes)?;
+        let session = configure(builder, threads)?.commit_from_memory(bytes)?;
 
         let allocator = Allocator::default();
         let (width, height) = model.size;
@@ -88,15 +86,15 @@ impl Engine {
     }
 }
 
-fn configure(builder: SessionBuilder, threads: usize) -> ort::session::builder::BuilderResult {
-    builder
+fn configure(builder: SessionBuilder, threads: usize) -> Result<SessionBuilder, ort::Error> {
+    Ok(builder
         .with_log_level(LogLevel::Warning)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         // Threads that spin while they wait starve the decoder and the other workers of a busy machine.
         .with_intra_op_spinning(false)?
-        .with_inter_op_spinning(false)
+        .with_inter_op_spinning(false)?)
 }
 
 /// The execution provider to register; none for the CPU, which always is.

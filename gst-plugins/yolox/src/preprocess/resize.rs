@@ -14,25 +14,19 @@ pub(super) struct Tap {
     weights: [i16; 2],
 }
 
-/// The taps that scale `source` samples to `target`.
+/// The taps that scale `source` samples to `target`; beyond the edges the last sample repeats.
 pub(super) fn taps(source: usize, target: usize) -> Vec<Tap> {
     let scale = source as f64 / target as f64;
+    let clip = |place: f32| (place.max(0.0) as usize).min(source - 1);
     (0..target)
         .map(|index| {
             let centre = ((index as f64 + 0.5) * scale - 0.5) as f32;
-            let first = centre.max(0.0).floor();
-            let fraction = centre.max(0.0) - first;
-            let first = (first as usize).min(source - 1);
-            // A sample without weight is not fetched.
-            let weight = (fraction * ONE as f32).round_ties_even() as i32;
-            let (second, weight) = if weight == 0 || first + 1 == source {
-                (first, 0)
-            } else {
-                (first + 1, weight)
-            };
+            let floor = centre.floor();
+            let weight = ((centre - floor) * ONE as f32).round_ties_even() as i32;
             Tap {
-                first,
-                second,
+                first: clip(floor),
+                // A sample without weight is not fetched.
+                second: clip(if weight == 0 { floor } else { floor + 1.0 }),
                 weights: [(ONE - weight) as i16, weight as i16],
             }
         })
@@ -75,14 +69,14 @@ impl Line {
                 }
             }
             Colour::Yuv(coefficients, chroma) => {
-                let rows = yuv.to_bgr(picture, row, coefficients, *chroma);
+                let rows = yuv.convert(picture, row, coefficients, *chroma);
                 for (channel, samples) in self.channels.iter_mut().zip(rows) {
                     scale(samples, 1, picture.layout.width, columns, channel);
                 }
             }
             Colour::Gray(coefficients) => {
                 let [blue, others @ ..] = &mut self.channels;
-                let samples = yuv.to_gray(picture, row, coefficients);
+                let samples = yuv.convert_gray(picture, row, coefficients);
                 scale(samples, 1, picture.layout.width, columns, blue);
                 for channel in others {
                     channel.copy_from_slice(blue);

@@ -72,7 +72,7 @@ impl YuvRows {
         }
     }
 
-    pub(super) fn to_bgr(
+    pub(super) fn convert(
         &mut self,
         picture: &Picture,
         row: usize,
@@ -95,7 +95,7 @@ impl YuvRows {
         &self.bgr
     }
 
-    pub(super) fn to_gray(&mut self, picture: &Picture, row: usize, c: &Coefficients) -> &[u8] {
+    pub(super) fn convert_gray(&mut self, picture: &Picture, row: usize, c: &Coefficients) -> &[u8] {
         let luma = contiguous(picture.row(0, row), &mut self.luma);
         let [gray, ..] = &mut self.bgr;
         for (gray, y) in gray.iter_mut().zip(luma) {
@@ -128,7 +128,7 @@ fn upsample(
     let (x, y) = picture.layout.components[component].subsampling;
     let (near, far) = match y {
         0 => (row, row),
-        _ if row % 2 == 0 => (row / 2, (row / 2).saturating_sub(1)),
+        _ if row.is_multiple_of(2) => (row / 2, (row / 2).saturating_sub(1)),
         _ => (row / 2, row / 2 + 1),
     };
     let (near, step) = picture.row(component, near);
