@@ -1,0 +1,621 @@
+/**
+ * SECTION:element-redisstreamsink
+ *
+ * Publishes frames, or what was found in them, to a Redis stream.
+ *
+ * With `payload=frame` each buffer, a JPEG, becomes one entry for workers to look at. The frame's identity comes
+ * from the buffer's frame meta where an element before has attached one; otherwise the session is
+ * `participant-id` and the timestamp is the PTS in a 90 kHz clock. A session has at most `max-in-flight` frames
+ * published and unanswered. Meanwhile the newest frame waits and replaces the one before it: the streaming thread
+ * never waits for Redis. With `leaky=no` it does wait, and nothing is lost.
+ *
+ * A frame expires `expiry` after its capture; one that was long under way before it could be published is still
+ * given half of that.
+ *
+ * With `payload=detections` each buffer becomes one prediction, made of the buffer's metas. In the same round trip
+ * it is announced on the session's channel, and the frame's entry is acknowledged and deleted.
+ *
+ * ## Example: publish frames
+ * |[
+ * gst-launch-1.0 videotestsrc is-live=true num-buffers=30 ! video/x-raw,width=320,height=240,framerate=10/1 ! jpegenc ! redisstreamsink participant-id=me
+ * ]|
+ *
+ * ## Example: a worker that finds nothing
+ * |[
+ * gst-launch-1.0 redisstreamsrc ! jpegdec ! videoconvert ! redisstreamsink payload=detections
+ * ]|
+ */
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use glib::prelude::*;
+use glib::subclass::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+use sightline_gst_common::{FrameMeta, InferenceMeta, detections};
+use sightline_protocol::prediction::Timings;
+use sightline_protocol::{FrameHeader, Prediction, keys, unix_micros};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Leaky, Payload};
+use crate::connection::{self, Error, Notice, Reporter, Server};
+use crate::entry::published_micros;
+use crate::publisher::{self, Answer, Config, Frame, Item, Stats};
+use crate::slot::{Slot, Stop};
+
+const MAX_LENGTH_FRAMES: u32 = 256;
+const MAX_LENGTH_PREDICTIONS: u32 = 1000;
+/// At the end of the stream, the longest wait for what was accepted to be written.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "redisstreamsink",
+        gst::DebugColorFlags::empty(),
+        Some("Publishes to a Redis stream"),
+    )
+});
+
+#[derive(Debug, Clone)]
+struct Settings {
+    url: String,
+    stream: Option<String>,
+    payload: Payload,
+    participant_id: Option<String>,
+    max_in_flight: u32,
+    max_length: u32,
+    expiry: u32,
+    leaky: Leaky,
+    worker_id: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: connection::default_url(),
+            stream: None,
+            payload: Payload::default(),
+            participant_id: None,
+            max_in_flight: 2,
+            max_length: 0,
+            expiry: 1000,
+            leaky: Leaky::default(),
+            worker_id: None,
+        }
+    }
+}
+
+impl Settings {
+    fn leaky(&self) -> Leaky {
+        match (self.leaky, self.payload) {
+            (Leaky::Auto, Payload::Frame) => Leaky::Downstream,
+            (Leaky::Auto, Payload::Detections) => Leaky::No,
+            (chosen, _) => chosen,
+        }
+    }
+
+    fn config(&self) -> Config {
+        let (stream, max_length, max_in_flight) = match self.payload {
+            Payload::Frame => (keys::IMAGES, MAX_LENGTH_FRAMES, self.max_in_flight),
+            // Nobody answers an answer.
+            Payload::Detections => (keys::PREDICTIONS, MAX_LENGTH_PREDICTIONS, 0),
+        };
+        Config {
+            stream: self.stream.clone().unwrap_or_else(|| stream.to_owned()),
+            max_length: if self.max_length == 0 {
+                max_length
+            } else {
+                self.max_length
+            },
+            max_in_flight: usize::try_from(max_in_flight).unwrap_or(usize::MAX),
+            expiry: Duration::from_millis(self.expiry.into()),
+            session: self
+                .participant_id
+                .clone()
+                .filter(|_| self.payload == Payload::Frame),
+            leaky: self.leaky() != Leaky::No,
+        }
+    }
+}
+
+/// What lives from `start()` to `stop()`.
+struct Started {
+    settings: Settings,
+    slot: Arc<Slot<Item>>,
+    /// Its end ends the task.
+    _task: DropGuard,
+}
+
+#[derive(Default)]
+struct State {
+    started: Option<Arc<Started>>,
+    /// Width and height that the caps give.
+    size: Option<(u32, u32)>,
+    /// Outlives the task, to be read after the end.
+    stats: Arc<Stats>,
+    /// The last session id found good.
+    checked_session: String,
+}
+
+/// Neither lock is taken while the other is held.
+#[derive(Default)]
+pub struct RedisStreamSink {
+    settings: Mutex<Settings>,
+    state: Mutex<State>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RedisStreamSink {
+    fn started(&self) -> Result<Arc<Started>, gst::FlowError> {
+        lock(&self.state).started.clone().ok_or(gst::FlowError::Flushing)
+    }
+
+    /// Whose frame a buffer holds and which: from its meta, completed by what the element knows.
+    fn identify(&self, settings: &Settings, buffer: &gst::BufferRef) -> Result<FrameMeta, gst::FlowError> {
+        let mut meta = FrameMeta::read(buffer).unwrap_or_else(|| FrameMeta {
+            header: FrameHeader {
+                timestamp: rtp_timestamp(buffer.pts()),
+                ..Default::default()
+            },
+            ..Default::default()
+        });
+        if meta.header.participant_id.is_empty() {
+            meta.header.participant_id = settings.participant_id.clone().unwrap_or_default();
+        }
+        self.check_session(&meta.header.participant_id)?;
+        Ok(meta)
+    }
+
+    fn check_session(&self, id: &str) -> Result<(), gst::FlowError> {
+        if !id.is_empty() && lock(&self.state).checked_session == id {
+            return Ok(());
+        }
+        if id.is_empty() {
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::Settings,
+                ("The frame belongs to no session: set `participant-id`, or attach a frame meta before this element")
+            );
+            return Err(gst::FlowError::Error);
+        }
+        publisher::check_session(id).map_err(|error| {
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::Settings,
+                ("The session id cannot be used: {error}")
+            );
+            gst::FlowError::Error
+        })?;
+        lock(&self.state).checked_session = id.to_owned();
+        Ok(())
+    }
+
+    fn running_time(&self, buffer: &gst::BufferRef) -> Option<u64> {
+        let segment = self.obj().segment();
+        let segment = segment.downcast_ref::<gst::ClockTime>()?;
+        Some(segment.to_running_time(buffer.pts()?)?.nseconds())
+    }
+
+    fn frame(&self, settings: &Settings, buffer: &gst::Buffer) -> Result<Frame, gst::FlowError> {
+        let mut header = self.identify(settings, buffer)?.header;
+        let size = lock(&self.state).size;
+        header.v1 = false;
+        header.pts = self.running_time(buffer).or(header.pts);
+        header.captured = header.captured.or_else(|| Some(unix_micros()));
+        header.width = header.width.or(size.map(|(width, _)| width));
+        header.height = header.height.or(size.map(|(_, height)| height));
+        let img = buffer.clone().into_mapped_buffer_readable().map_err(|_| {
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::Read,
+                ("Cannot map a buffer for reading")
+            );
+            gst::FlowError::Error
+        })?;
+        Ok(Frame {
+            header,
+            img: Box::new(img),
+        })
+    }
+
+    fn answer(&self, settings: &Settings, buffer: &gst::Buffer) -> Result<Answer, gst::FlowError> {
+        let FrameMeta {
+            header,
+            entry,
+            read_at,
+        } = self.identify(settings, buffer)?;
+        let picture = lock(&self.state).size.unwrap_or_default();
+        let inference = InferenceMeta::read(buffer);
+        let published = entry.as_ref().and_then(|entry| published_micros(&entry.id));
+        let since = |end: Option<u64>, start: Option<u64>| Some(end?.saturating_sub(start?));
+        let started = inference.as_ref().map(|inference| inference.started);
+        let prediction = Prediction {
+            detections: detections(buffer, picture),
+            picture,
+            pts: header.pts.or_else(|| self.running_time(buffer)),
+            participant_id: header.participant_id,
+            timestamp: header.timestamp,
+            seq: header.seq,
+            captured: header.captured,
+            // A v1 frame has no size but the picture's.
+            width: header.width.or(Some(picture.0)),
+            height: header.height.or(Some(picture.1)),
+            traceparent: header.traceparent,
+            worker: settings.worker_id.clone(),
+            timings: Timings {
+                queue_us: since(read_at, published),
+                decode_us: since(started, read_at),
+                preprocess_us: inference.as_ref().map(|inference| inference.preprocess_us),
+                infer_us: inference.as_ref().map(|inference| inference.infer_us),
+                postprocess_us: inference.as_ref().map(|inference| inference.postprocess_us),
+            },
+            model: inference.map(|inference| inference.model),
+        };
+        Ok(Answer { prediction, entry })
+    }
+
+    fn hand_over(&self, started: &Started, item: Item) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let stats = lock(&self.state).stats.clone();
+        let given = match started.settings.leaky() {
+            Leaky::Upstream => started.slot.offer(item),
+            Leaky::Downstream | Leaky::Auto => started.slot.replace(item),
+            Leaky::No => self.put(started, item)?,
+        };
+        match given {
+            Ok(leaked) => {
+                stats.accepted.fetch_add(1, Ordering::Relaxed);
+                if leaked.is_some() {
+                    stats.count_leaked();
+                }
+                Ok(gst::FlowSuccess::Ok)
+            }
+            // The task has posted why.
+            Err(_) => Err(gst::FlowError::Error),
+        }
+    }
+
+    /// Waits for room; a pause ends the wait and is itself waited out.
+    fn put(&self, started: &Started, mut item: Item) -> Result<Result<Option<Item>, Stop>, gst::FlowError> {
+        loop {
+            match started.slot.put(item) {
+                Ok(()) => return Ok(Ok(None)),
+                Err((back, Stop::Interrupted)) => {
+                    self.obj().wait_preroll()?;
+                    item = back;
+                }
+                Err((_, stop)) => return Ok(Err(stop)),
+            }
+        }
+    }
+
+    /// Waits until what was accepted is written.
+    fn drain(&self) {
+        let Ok(started) = self.started() else { return };
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        loop {
+            match started.slot.drain(deadline) {
+                Ok(()) | Err(Stop::Failed(_)) => return,
+                Err(Stop::Interrupted) => {
+                    if self.obj().wait_preroll().is_err() {
+                        return;
+                    }
+                }
+                Err(Stop::TimedOut) => {
+                    let lost = started.slot.unfinished();
+                    gst::element_imp_warning!(
+                        self,
+                        gst::ResourceError::Write,
+                        (
+                            "At the end of the stream {lost} buffers could not be written to Redis within {} s",
+                            DRAIN_TIMEOUT.as_secs()
+                        )
+                    );
+                    return;
+                }
+            }
+        }
+    }
+
+    fn reporter(&self) -> Reporter {
+        let element = self.obj().downgrade();
+        Reporter::new(move |notice| {
+            let Some(element) = element.upgrade() else { return };
+            match notice {
+                Notice::Warning(text) => {
+                    gst::warning!(CAT, obj = element, "{text}");
+                    gst::element_warning!(element, gst::ResourceError::Write, ("{text}"));
+                }
+                Notice::Failure(text) => {
+                    gst::error!(CAT, obj = element, "{text}");
+                    gst::element_error!(element, gst::ResourceError::Write, ("{text}"));
+                }
+            }
+        })
+    }
+
+    fn connect(&self, settings: Settings) -> Result<(), Error> {
+        let server = Server::new(&settings.url)?;
+        let slot = Arc::new(Slot::default());
+        let stats = Arc::new(Stats::default());
+        let cancelled = CancellationToken::new();
+        let task = cancelled.clone().drop_guard();
+        gst::debug!(CAT, imp = self, "Connecting to {server}");
+        publisher::start_and_wait(
+            server,
+            settings.config(),
+            slot.clone(),
+            stats.clone(),
+            self.reporter(),
+            cancelled,
+        )?;
+        *lock(&self.state) = State {
+            started: Some(Arc::new(Started {
+                settings,
+                slot,
+                _task: task,
+            })),
+            stats,
+            ..Default::default()
+        };
+        Ok(())
+    }
+
+    fn stats(&self) -> gst::Structure {
+        let stats = lock(&self.state).stats.clone();
+        let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        gst::Structure::builder("application/x-redisstreamsink-stats")
+            .field("accepted", get(&stats.accepted))
+            .field("published", get(&stats.published))
+            .field("answered", get(&stats.answered))
+            .field("expired-credits", get(&stats.expired_credits))
+            .field("dropped-replaced", get(&stats.dropped_replaced))
+            .field("dropped-redis", get(&stats.dropped_redis))
+            .field("reconnects", get(&stats.link.reconnects))
+            .field("in-flight", get(&stats.in_flight))
+            .build()
+    }
+}
+
+/// A PTS in the 90 kHz clock of RTP video; without a PTS, the time of day in it.
+fn rtp_timestamp(pts: Option<gst::ClockTime>) -> u32 {
+    let nanos = pts.map_or_else(|| u128::from(unix_micros()) * 1000, |pts| pts.nseconds().into());
+    // Wraps, as RTP timestamps do.
+    (nanos * 90_000 / 1_000_000_000) as u32
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for RedisStreamSink {
+    const NAME: &'static str = "GstRedisStreamSink";
+    type Type = super::RedisStreamSink;
+    type ParentType = gst_base::BaseSink;
+}
+
+impl ObjectImpl for RedisStreamSink {
+    fn constructed(&self) {
+        self.parent_constructed();
+        // Frames are wanted as soon as they are there.
+        self.obj().set_sync(false);
+    }
+
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(properties);
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        fn set<T: for<'a> glib::value::FromValue<'a>>(field: &mut T, value: &glib::Value) {
+            // GObject has checked the type.
+            if let Ok(value) = value.get() {
+                *field = value;
+            }
+        }
+        let mut settings = lock(&self.settings);
+        match pspec.name() {
+            "url" => {
+                let url = value.get::<Option<String>>().ok().flatten();
+                settings.url = url.unwrap_or_else(connection::default_url);
+            }
+            "stream" => set(&mut settings.stream, value),
+            "payload" => set(&mut settings.payload, value),
+            "participant-id" => set(&mut settings.participant_id, value),
+            "max-in-flight" => set(&mut settings.max_in_flight, value),
+            "max-length" => set(&mut settings.max_length, value),
+            "expiry" => set(&mut settings.expiry, value),
+            "leaky" => set(&mut settings.leaky, value),
+            "worker-id" => set(&mut settings.worker_id, value),
+            name => gst::warning!(CAT, imp = self, "No property is named `{name}`"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        if pspec.name() == "stats" {
+            return self.stats().to_value();
+        }
+        let settings = lock(&self.settings);
+        match pspec.name() {
+            "url" => settings.url.to_value(),
+            "stream" => settings.stream.to_value(),
+            "payload" => settings.payload.to_value(),
+            "participant-id" => settings.participant_id.to_value(),
+            "max-in-flight" => settings.max_in_flight.to_value(),
+            "max-length" => settings.max_length.to_value(),
+            "expiry" => settings.expiry.to_value(),
+            "leaky" => settings.leaky.to_value(),
+            "worker-id" => settings.worker_id.to_value(),
+            _ => pspec.default_value().clone(),
+        }
+    }
+}
+
+fn properties() -> Vec<glib::ParamSpec> {
+    let defaults = Settings::default();
+    vec![
+        glib::ParamSpecString::builder("url")
+            .nick("URL")
+            .blurb(
+                "Where Redis is: redis://[[USER]:PASSWORD@]HOST[:PORT], rediss:// for TLS, or unix:///PATH; \
+                 the environment's REDIS_URL where it is set",
+            )
+            .default_value(Some(connection::DEFAULT_URL))
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("stream")
+            .nick("Stream")
+            .blurb("Key of the stream to write to; NULL: `images` for frames, `predictions` for detections")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("payload", defaults.payload)
+            .nick("Payload")
+            .blurb("What a buffer becomes in Redis")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("participant-id")
+            .nick("Participant id")
+            .blurb("Session of the buffers whose frame meta names none")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("max-in-flight")
+            .nick("Max in flight")
+            .blurb(
+                "Frames of a session that may be published and unanswered (0: no limit, answers are ignored)",
+            )
+            .maximum(64)
+            .default_value(defaults.max_in_flight)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("max-length")
+            .nick("Max length")
+            .blurb(
+                "Entries after which the stream is trimmed, roughly (0: 256 for frames, 1000 for detections)",
+            )
+            .maximum(1_000_000)
+            .default_value(defaults.max_length)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("expiry")
+            .nick("Expiry")
+            .blurb("Time after its capture in milliseconds at which a frame is no longer wanted")
+            .minimum(1)
+            .maximum(3_600_000)
+            .default_value(defaults.expiry)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("leaky", defaults.leaky)
+            .nick("Leaky")
+            .blurb("What is dropped while Redis or the workers are slower than the stream")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("worker-id")
+            .nick("Worker id")
+            .blurb("Name of this worker in the predictions it writes")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb("Counts of buffers by what became of them")
+            .read_only()
+            .build(),
+    ]
+}
+
+impl GstObjectImpl for RedisStreamSink {}
+
+impl ElementImpl for RedisStreamSink {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Redis stream sink",
+                "Sink/Network",
+                "Publishes frames, or what was found in them, to a Redis stream",
+                "Sightline developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let template = gst::PadTemplate::new(
+                "sink",
+                gst::PadDirection::Sink,
+                gst::PadPresence::Always,
+                &gst::Caps::new_any(),
+            );
+            template.into_iter().collect()
+        });
+        &TEMPLATES
+    }
+}
+
+impl BaseSinkImpl for RedisStreamSink {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = lock(&self.settings).clone();
+        self.connect(settings).map_err(|error| match error {
+            Error::Url { .. } => gst::error_msg!(gst::ResourceError::Settings, ("{error}")),
+            _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{error}")),
+        })
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        // The task ends with it.
+        lock(&self.state).started = None;
+        Ok(())
+    }
+
+    fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let side = |name: &str| {
+            let side = caps.structure(0)?.get::<i32>(name).ok()?;
+            u32::try_from(side).ok()
+        };
+        let size = side("width").zip(side("height"));
+        lock(&self.state).size = size;
+        self.parent_set_caps(caps)
+    }
+
+    fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let started = self.started()?;
+        let item = match started.settings.payload {
+            Payload::Frame => Item::Frame(self.frame(&started.settings, buffer)?),
+            Payload::Detections => Item::Answer(Box::new(self.answer(&started.settings, buffer)?)),
+        };
+        self.hand_over(&started, item)
+    }
+
+    fn event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Eos {
+            self.drain();
+        }
+        self.parent_event(event)
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        if let Ok(started) = self.started() {
+            started.slot.interrupt(true);
+        }
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        if let Ok(started) = self.started() {
+            started.slot.interrupt(false);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_run_at_90_khz_and_wrap() {
+        let at = |seconds| rtp_timestamp(Some(gst::ClockTime::from_seconds(seconds)));
+        assert_eq!(at(1), 90_000);
+        assert_eq!(at(47_722), 47_722_u64.wrapping_mul(90_000) as u32);
+    }
+}
