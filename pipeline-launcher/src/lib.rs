@@ -1,2 +1,22 @@
+//! Starts and supervises GStreamer pipelines described in files, one process each.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cli`] | one module a verb |
+//! | [`description`] | pipeline files: parsing, checking, parameters |
+//! | [`supervisor`] | processes of sessions and workers, seen from the launcher |
+//! | [`child`] | the process of one pipeline |
+//! | [`control`] | what the two say to each other |
+//! | [`rpc`], [`registration`] | what the launcher and signaling say to each other |
+
+pub mod child;
+pub mod cli;
+pub mod config;
+pub mod control;
 pub mod description;
 pub mod models;
+mod plugins;
+mod private_redis;
+mod registration;
+mod rpc;
+pub mod supervisor;

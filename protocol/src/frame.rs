@@ -106,11 +106,16 @@ pub(crate) fn number<T: std::str::FromStr>(field: &'static str, value: &[u8]) ->
         .map_err(|_| FieldError::invalid(field, "a number in range", value))
 }
 
-/// A session id: it becomes part of a channel's name and of log lines, so its form is narrow.
+/// A session id becomes part of a channel's name and of log lines, so its form is narrow: 1 to 128 letters,
+/// digits, `-`, `_`, `.` or `:`.
+pub fn is_session_id(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    (1..=128).contains(&text.len()) && text.chars().all(allowed)
+}
+
 pub(crate) fn session_id(field: &'static str, value: &[u8]) -> Result<String, FieldError> {
     let id = text(field, value)?;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    if id.is_empty() || id.len() > 128 || !id.chars().all(allowed) {
+    if !is_session_id(id) {
         return Err(FieldError::invalid(
             field,
             "1 to 128 letters, digits, `-`, `_`, `.` or `:`",

@@ -22,7 +22,7 @@ pub mod rpc;
 pub mod ws;
 
 pub use error::{ErrorId, Failure, FieldError};
-pub use frame::FrameHeader;
+pub use frame::{FrameHeader, is_session_id};
 pub use prediction::{Detection, Prediction};
 
 /// Value of the field `v` in entries that we write; entries without it come from a v1 part.

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sightline_protocol::rpc::{Params, PipelineInfo, PipelineKind};
 
+use crate::models::Models;
 pub use params::{Param, ParamKind, ParamValue, Target};
 pub use parse::parse;
 pub use problem::{Problem, Severity};
@@ -118,6 +119,28 @@ pub struct Assignment {
     pub value: String,
     /// True if the value names a model, which the launcher turns into a path.
     pub is_model: bool,
+}
+
+impl Resolved {
+    /// Turns names of models into their files, and sets the label file beside each.
+    pub fn fill_in_models(&mut self, models: &Models, default: &str) -> Result<(), String> {
+        let elements = launch::elements(&self.launch);
+        let mut labels = Vec::new();
+        for assignment in self.assignments.iter_mut().filter(|assignment| assignment.is_model) {
+            let name = if assignment.value.is_empty() { default } else { &assignment.value };
+            let model = models.find(name)?;
+            assignment.value = model.path.display().to_string();
+            assignment.is_model = false;
+            let element = elements.iter().find(|element| element.name.as_deref() == Some(&assignment.element));
+            let chosen = element.is_some_and(|element| element.property("labels").is_some());
+            if let Some(path) = model.labels.filter(|_| !chosen) {
+                let value = path.display().to_string();
+                labels.push(Assignment { property: "labels".into(), value, ..assignment.clone() });
+            }
+        }
+        self.assignments.extend(labels);
+        Ok(())
+    }
 }
 
 impl Description {

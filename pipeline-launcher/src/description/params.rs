@@ -13,7 +13,7 @@ const MAX_STRING_BYTES: usize = 4096;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
     pub kind: ParamKind,
-    /// The value if the client gives none; without it the client must.
+    /// The value if the client gives none; without it the client must, but for a model: that is the launcher's.
     pub default: Option<ParamValue>,
     pub target: Option<Target>,
     pub doc: String,
@@ -56,6 +56,17 @@ impl ParamValue {
             Self::Boolean(value) => Some(value.to_string()),
             Self::Enum(value) => Some(value.clone()),
             Self::String(_) | Self::Model(_) => None,
+        }
+    }
+}
+
+impl ParamValue {
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Integer(number) => Value::from(*number),
+            Self::Number(number) => Value::from(*number),
+            Self::Boolean(flag) => Value::from(*flag),
+            Self::Enum(text) | Self::String(text) | Self::Model(text) => Value::from(text.as_str()),
         }
     }
 }
@@ -129,14 +140,7 @@ impl Param {
             ParamKind::Enum { values } => values.clone(),
             _ => Vec::new(),
         };
-        let default = self.default.as_ref().map(|value| match value {
-            ParamValue::Integer(number) => Value::from(*number),
-            ParamValue::Number(number) => Value::from(*number),
-            ParamValue::Boolean(flag) => Value::from(*flag),
-            ParamValue::Enum(text) | ParamValue::String(text) | ParamValue::Model(text) => {
-                Value::from(text.as_str())
-            }
-        });
+        let default = self.default.as_ref().map(ParamValue::to_json);
         ParamInfo { kind: self.kind.as_type(), default, min, max, values, doc: self.doc.clone() }
     }
 }
@@ -160,6 +164,8 @@ pub fn resolve(
     for (name, param) in params {
         let value = match given.get(name) {
             Some(value) => param.kind.read(value).map_err(|error| format!("parameter `{name}`: {error}")),
+            // Without a default of its own a model is the launcher's.
+            None if param.kind == ParamKind::Model && param.default.is_none() => Ok(ParamValue::Model(String::new())),
             None => param.default.clone().ok_or_else(|| format!("parameter `{name}` must be given")),
         };
         match value {

@@ -59,7 +59,7 @@ fn broken_files_are_told_what_is_wrong_where_and_what_to_do() {
         ("target = \"source.location\"", "target = \"sorce.location\"", "f.toml:15: error: `params.camera.target`: no element in the launch text is named `sorce`\n    hint: did you mean `source`?"),
         ("{fps}", "{fpss}", "f.toml:23: error: `pipeline.launch`: there is no parameter `fpss`\n    hint: did you mean `fps`?"),
         ("{fps}", "{camera}", "f.toml:23: error: `pipeline.launch`: the parameter `camera` is a text, which may not stand in the launch text"),
-        ("  webrtcbin name=webrtc\n", "", "f.toml:21: error: `pipeline.launch`: a session needs one `webrtcbin`"),
+        ("  webrtcbin name=webrtc\n", "", "f.toml:22: error: `pipeline.launch`: a session needs one `webrtcbin`"),
         ("name = \"test-detect\"", "name = \"Test Detect\"", "f.toml:2: error: `name`: is not 1 to 64 lower-case letters"),
         ("schema = 1", "schema = ", "f.toml:1: error: not valid TOML"),
         ("max-rate={fps}", "max-rate=30", "f.toml:9: warning: `params.fps`: is used nowhere"),

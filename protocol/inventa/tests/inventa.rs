@@ -1,5 +1,8 @@
 //! Both roles against a real Redis.
 
+// The helpers here belong to tests.
+#![allow(clippy::unwrap_used)]
+
 #[path = "support/redis.rs"]
 mod redis_server;
 

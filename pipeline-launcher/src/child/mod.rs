@@ -1,0 +1,183 @@
+//! The process of one pipeline: it does what its launcher says, and ends with it.
+
+mod pipeline;
+mod sdp;
+mod webrtc;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use sightline_protocol::{ErrorId, Failure};
+
+use crate::control::{Command, Report, Start, to_line};
+use pipeline::Pipeline;
+use webrtc::Session;
+
+/// So long may a pipeline take to stop; some versions of webrtcbin hang.
+const TEARDOWN: Duration = Duration::from_secs(2);
+
+/// What this process reacts to.
+enum Event {
+    Command(Command),
+    /// The launcher closed its end, or is gone.
+    LauncherGone,
+    Bus(gst::Message),
+    WebRtc(webrtc::Event),
+}
+
+/// Runs until the launcher says stop, the stream ends or something breaks.
+pub fn run() -> anyhow::Result<ExitCode> {
+    end_with_the_launcher().context("cannot tie this process to its launcher")?;
+    let control = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let mut reports = control.try_clone().context("standard input is not the launcher's socket")?;
+    crate::plugins::init()?;
+
+    let (events, incoming) = mpsc::channel();
+    std::thread::spawn({
+        let events = events.clone();
+        move || read_commands(control, &events)
+    });
+    send(&mut reports, &Report::Ready)?;
+    let start = match incoming.recv() {
+        Ok(Event::Command(Command::Start(start))) => start,
+        _ => return Ok(ExitCode::SUCCESS),
+    };
+    let identity = start.identity.clone();
+    let _span = tracing::info_span!("pipeline", name = start.pipeline.name, identity).entered();
+
+    let (last, code) = match drive(*start, &events, &incoming, &mut reports) {
+        Ok(()) => (Report::Ended, ExitCode::SUCCESS),
+        Err(failure) => {
+            tracing::error!(%failure, "the pipeline failed");
+            (Report::Failed(failure), ExitCode::FAILURE)
+        }
+    };
+    // The launcher may be gone: then nobody needs the report.
+    let _unheard = send(&mut reports, &last);
+    Ok(code)
+}
+
+/// A kernel's promise beside the socket's closing: it holds even while this process is stuck.
+fn end_with_the_launcher() -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, Signal};
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // A picture in memory must not end up in a core file.
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(())
+}
+
+fn read_commands(control: UnixStream, events: &Sender<Event>) {
+    for line in BufReader::new(control).lines() {
+        let Ok(line) = line else { break };
+        match serde_json::from_str(&line) {
+            Ok(command) => {
+                if events.send(Event::Command(command)).is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the launcher sent something else than a command"),
+        }
+    }
+    if events.send(Event::LauncherGone).is_ok() {
+        kill_after(TEARDOWN * 2);
+    }
+}
+
+fn send(reports: &mut UnixStream, report: &Report) -> std::io::Result<()> {
+    reports.write_all(to_line(report)?.as_bytes())
+}
+
+/// Kills this very process unless it has ended by then.
+fn kill_after(grace: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(grace);
+        tracing::warn!("the pipeline does not stop; its process is killed");
+        let me = rustix::process::getpid();
+        if rustix::process::kill_process(me, rustix::process::Signal::KILL).is_err() {
+            std::process::abort();
+        }
+    });
+}
+
+fn drive(
+    start: Start,
+    events: &Sender<Event>,
+    incoming: &Receiver<Event>,
+    reports: &mut UnixStream,
+) -> Result<(), Failure> {
+    let pipeline = Pipeline::build(&start)?;
+    pipeline.watch_bus({
+        let events = events.clone();
+        move |message| drop(events.send(Event::Bus(message)))
+    });
+    let mut session = match &start.pipeline.webrtc {
+        Some(settings) => Some(Session::prepare(&pipeline, settings, &start.webrtc, {
+            let events = events.clone();
+            move |event| drop(events.send(Event::WebRtc(event)))
+        })?),
+        None => None,
+    };
+    let result = pipeline.play().and_then(|()| {
+        if let Some(session) = &mut session {
+            session.create_offer();
+        }
+        handle(&pipeline, session.as_mut(), incoming, reports)
+    });
+    kill_after(TEARDOWN);
+    pipeline.stop();
+    result
+}
+
+/// Handles events until the end.
+fn handle(
+    pipeline: &Pipeline,
+    mut session: Option<&mut Session>,
+    incoming: &Receiver<Event>,
+    reports: &mut UnixStream,
+) -> Result<(), Failure> {
+    loop {
+        let deadline = session.as_ref().and_then(|session| session.deadline());
+        let event = match deadline {
+            Some(at) => match incoming.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            },
+            None => match incoming.recv() {
+                Ok(event) => Some(event),
+                Err(_) => return Ok(()),
+            },
+        };
+        let report = match (event, session.as_deref_mut()) {
+            (Some(Event::Command(Command::Stop) | Event::LauncherGone), _) => return Ok(()),
+            (Some(Event::Bus(message)), session) => match pipeline.judge(&message)? {
+                pipeline::Verdict::GoOn => None,
+                pipeline::Verdict::Ended => return Ok(()),
+                // Of a session the peer's connection says when it runs.
+                pipeline::Verdict::Playing => session.is_none().then_some(Report::Running),
+            },
+            (None, Some(session)) => session.deadline_passed(),
+            (Some(Event::WebRtc(event)), Some(session)) => session.handle(event)?,
+            (Some(Event::Command(Command::Answer { sdp })), Some(session)) => session.take_answer(&sdp),
+            (Some(Event::Command(Command::Candidate(candidate))), Some(session)) => {
+                session.take_candidate(&candidate);
+                None
+            }
+            (Some(Event::Command(command)), _) => {
+                tracing::warn!(?command, "this command has no place here");
+                None
+            }
+            (None | Some(Event::WebRtc(_)), None) => None,
+        };
+        if let Some(report) = report {
+            send(reports, &report).map_err(|error| {
+                Failure::new(ErrorId::Internal, format!("the launcher does not listen any more: {error}"))
+            })?;
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A described pipeline as GStreamer runs it.
+
+use gst::prelude::*;
+use sightline_protocol::{ErrorId, Failure};
+
+use crate::control::Start;
+use crate::description::Assignment;
+
+pub(super) struct Pipeline(gst::Pipeline);
+
+/// What a message on the bus means for the process.
+pub(super) enum Verdict {
+    GoOn,
+    Playing,
+    Ended,
+}
+
+fn failed(message: impl Into<String>) -> Failure {
+    Failure::new(ErrorId::SessionFailed, message)
+}
+
+impl Pipeline {
+    pub(super) fn build(start: &Start) -> Result<Self, Failure> {
+        let name = &start.pipeline.name;
+        let element = gst::parse::launch_full(&start.pipeline.launch, None, gst::ParseFlags::FATAL_ERRORS)
+            .map_err(|error| failed(format!("GStreamer refuses the pipeline `{name}`: {}", error.message())))?;
+        let pipeline = match element.downcast::<gst::Pipeline>() {
+            Ok(pipeline) => pipeline,
+            Err(element) => {
+                let pipeline = gst::Pipeline::new();
+                pipeline.add(&element).map_err(|error| failed(error.to_string()))?;
+                pipeline
+            }
+        };
+        for assignment in &start.pipeline.assignments {
+            assign(&pipeline, assignment)?;
+        }
+        let pipeline = Self(pipeline);
+        pipeline.introduce(&start.identity);
+        Ok(pipeline)
+    }
+
+    pub(super) fn bin(&self) -> &gst::Bin {
+        self.0.upcast_ref()
+    }
+
+    /// Tells the Redis elements for whom they work, unless the description does.
+    fn introduce(&self, identity: &str) {
+        let mut elements = self.0.iterate_recurse();
+        while let Ok(Some(element)) = elements.next() {
+            let factory = element.factory().map(|factory| factory.name());
+            let properties: &[&str] = match factory.as_deref() {
+                Some("redisstreamsink") => &["participant-id", "worker-id"],
+                Some("redisstreamsrc") => &["consumer"],
+                _ => &[],
+            };
+            for property in properties {
+                let unset = element.property::<Option<String>>(property).is_none_or(|value| value.is_empty());
+                if unset || *property == "consumer" {
+                    element.set_property(property, identity);
+                }
+            }
+        }
+    }
+
+    /// Hands every message of the bus to `handler`.
+    pub(super) fn watch_bus(&self, handler: impl Fn(gst::Message) + Send + Sync + 'static) {
+        if let Some(bus) = self.0.bus() {
+            bus.set_sync_handler(move |_, message| {
+                handler(message.clone());
+                gst::BusSyncReply::Drop
+            });
+        }
+    }
+
+    pub(super) fn play(&self) -> Result<(), Failure> {
+        match self.0.set_state(gst::State::Playing) {
+            Ok(_) => Ok(()),
+            // The cause is on its way over the bus, which `judge` reads; but it may not be.
+            Err(_) => {
+                let error = self.0.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
+                match error.as_ref().map(|message| self.judge(message)) {
+                    Some(Err(failure)) => Err(failure),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        if self.0.set_state(gst::State::Null).is_err() {
+            tracing::warn!("the pipeline does not go to NULL");
+        }
+    }
+
+    /// What a message of the bus means: an error ends the pipeline.
+    pub(super) fn judge(&self, message: &gst::Message) -> Result<Verdict, Failure> {
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                let source = message.src().map_or_else(|| "the pipeline".into(), |source| source.name());
+                tracing::debug!(debug = ?error.debug(), "error on the bus");
+                Err(failed(format!("{source}: {}", error.error().message())))
+            }
+            gst::MessageView::Warning(warning) => {
+                tracing::warn!(source = ?message.src().map(|source| source.name()), "{}", warning.error().message());
+                Ok(Verdict::GoOn)
+            }
+            gst::MessageView::Eos(_) => Ok(Verdict::Ended),
+            gst::MessageView::Latency(_) => {
+                if let Err(error) = self.0.recalculate_latency() {
+                    tracing::debug!(%error, "the latency cannot be calculated");
+                }
+                Ok(Verdict::GoOn)
+            }
+            gst::MessageView::StateChanged(change) => {
+                let own = message.src().is_some_and(|source| source == self.0.upcast_ref::<gst::Object>());
+                let playing = own && change.current() == gst::State::Playing;
+                Ok(if playing { Verdict::Playing } else { Verdict::GoOn })
+            }
+            _ => Ok(Verdict::GoOn),
+        }
+    }
+}
+
+/// Sets a property to a text, converted to the property's type.
+fn assign(pipeline: &gst::Pipeline, assignment: &Assignment) -> Result<(), Failure> {
+    let Assignment { element, property, value, .. } = assignment;
+    let target = pipeline
+        .by_name(element)
+        .ok_or_else(|| failed(format!("the pipeline has no element named `{element}`")))?;
+    let spec = target
+        .find_property(property)
+        .ok_or_else(|| failed(format!("the element `{element}` has no property `{property}`")))?;
+    let value = if spec.value_type() == glib::Type::STRING {
+        value.to_value()
+    } else {
+        glib::Value::deserialize_with_pspec(value, &spec)
+            .map_err(|_| failed(format!("the property `{element}.{property}` does not take this value")))?
+    };
+    target.set_property_from_value(property, &value);
+    Ok(())
+}

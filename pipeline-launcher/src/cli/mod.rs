@@ -1,0 +1,7 @@
+//! One module for each verb.
+
+pub mod check;
+pub mod list;
+pub mod run;
+pub mod serve;
+pub mod up;

@@ -1,0 +1,107 @@
+//! `run`: one pipeline in the foreground, until its end or Ctrl-C.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use sightline_protocol::rpc::{Params, PipelineKind};
+
+use super::serve;
+use crate::config::{Folders, RedisArgs};
+use crate::control::{Command, Network, Report, Start};
+use crate::description::{self, Description, Severity};
+use crate::models::Models;
+use crate::supervisor::process::Exit;
+use crate::supervisor::spare::Spares;
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The pipeline's file, or its name
+    pub pipeline: String,
+    /// A parameter: NAME=VALUE
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// What the Redis elements write as their session or worker
+    #[arg(long, default_value = "run")]
+    pub identity: String,
+    #[command(flatten)]
+    pub redis: RedisArgs,
+    #[command(flatten)]
+    pub folders: Folders,
+}
+
+pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let description = find(&args)?;
+    if description.kind == PipelineKind::Session {
+        bail!("`{}` is a session's pipeline: it needs a peer. Start it from the page, or run another", description.name);
+    }
+    let mut pipeline = description
+        .resolve(&given(&description, &args.params)?)
+        .map_err(|errors| anyhow::anyhow!("{}", errors.join("\n")))?;
+    let models = Models::new(args.folders.models.clone(), args.folders.model_dir.clone());
+    let (models, default) = serve::with_default_model(models, &args.folders.model)?;
+    pipeline.fill_in_models(&models, &default.name).map_err(anyhow::Error::msg)?;
+
+    let env = args.redis.url().map(|url| ("REDIS_URL".to_owned(), url));
+    let spares = Spares::new(std::env::current_exe()?, env.into_iter().collect());
+    let mut process = spares.take_last().await?;
+    let start = Start { pipeline, identity: args.identity, webrtc: Network::default() };
+    process.send(&Command::Start(Box::new(start))).await?;
+    let exit = loop {
+        let report = tokio::select! {
+            report = process.report() => report,
+            signal = tokio::signal::ctrl_c() => {
+                signal?;
+                break process.stop().await;
+            }
+        };
+        match report {
+            Some(Report::Running) => eprintln!("{} runs; Ctrl-C ends it", description.name),
+            Some(Report::Failed(failure)) => eprintln!("{} failed: {}", description.name, failure.message),
+            Some(_) => {}
+            None => break process.wait().await,
+        }
+    };
+    match exit {
+        Exit::Success => Ok(ExitCode::SUCCESS),
+        exit => {
+            eprintln!("{}: {exit}", description.name);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn find(args: &RunArgs) -> anyhow::Result<Description> {
+    let path = PathBuf::from(&args.pipeline);
+    let path = if path.extension().is_some_and(|extension| extension == "toml") {
+        path
+    } else {
+        args.folders.pipelines.join(format!("{}.toml", args.pipeline))
+    };
+    let source = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read the pipeline description {}", path.display()))?;
+    let (description, problems) = description::parse(&source);
+    for problem in &problems {
+        eprintln!("{}", problem.render(&path));
+    }
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    description.with_context(|| format!("{} has {errors} errors", path.display()))
+}
+
+fn given(description: &Description, params: &[String]) -> anyhow::Result<Params> {
+    let mut given = Params::new();
+    for param in params {
+        let (name, value) =
+            param.split_once('=').with_context(|| format!("--param {param}: write it as NAME=VALUE"))?;
+        let value = match description.params.get(name) {
+            Some(known) => {
+                known.kind.read_text(value).map_err(|error| anyhow::anyhow!("parameter `{name}`: {error}"))?.to_json()
+            }
+            // `resolve` reports it, with a hint.
+            None => serde_json::Value::from(value),
+        };
+        given.insert(name.to_owned(), value);
+    }
+    Ok(given)
+}

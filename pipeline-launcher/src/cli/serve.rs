@@ -1,0 +1,231 @@
+//! `serve`: the daemon. It takes sessions, keeps workers running, and is known to signaling.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sightline_inventa::{CallError, Config, Inventa};
+use sightline_protocol::inventa::{ServiceName, kind};
+use sightline_protocol::rpc::{Params, PipelineKind, SessionCandidate, info, method};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{ServeArgs, host, masked};
+use crate::description::catalogue::Catalogue;
+use crate::models::{BUILT_IN, Model, Models};
+use crate::registration::{Registration, keep_registered};
+use crate::rpc::Rpc;
+use crate::supervisor::ports::Ports;
+use crate::supervisor::sessions::{Notice, Sessions, Workshop};
+use crate::supervisor::spare::Spares;
+use crate::supervisor::workers::{self, Plan};
+
+/// How long one call to signaling may take.
+const CALL: Duration = Duration::from_secs(5);
+/// How often the owners of sessions are looked for.
+const OWNERS_EVERY: Duration = Duration::from_secs(5);
+/// How long a first connection to Redis may take.
+const REDIS_CONNECT: Duration = Duration::from_secs(3);
+
+/// Runs the daemon until `shutdown`; then all sessions and workers have ended.
+pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let catalogue = Arc::new(Catalogue::open(&args.folders.pipelines).map_err(anyhow::Error::msg)?);
+    let models = Models::new(args.folders.models.clone(), args.folders.model_dir.clone());
+    let (models, default) = with_default_model(models, &args.folders.model)?;
+    let client = connect(&redis_url).await?;
+
+    let id = args.launcher_id()?;
+    let name = ServiceName::new(kind::MEDIA_BRIDGE, &id);
+    let spares = Spares::new(std::env::current_exe()?, vec![("REDIS_URL".to_owned(), redis_url)]);
+    let (notify, notices) = mpsc::unbounded_channel();
+    let workshop = Workshop {
+        catalogue: Arc::clone(&catalogue),
+        models: models.clone(),
+        default_model: default.name.clone(),
+        spares: Arc::clone(&spares),
+        ports: Ports::new(args.udp_ports.clone()),
+        public_ips: args.public_ip.clone(),
+        ice_servers: args.ice_servers.clone(),
+        max_sessions: args.max_sessions,
+    };
+    let sessions = Sessions::new(workshop, notify);
+
+    let rpc = Rpc { sessions: Arc::clone(&sessions), catalogue: Arc::clone(&catalogue) };
+    let handler = move |request| {
+        let rpc = rpc.clone();
+        async move { rpc.handle(request).await }
+    };
+    // Its own token: while sessions end, signaling can still be told.
+    let known = CancellationToken::new();
+    let inventa = Inventa::start(Config::new(client.clone(), name.clone()), handler, known.clone())
+        .await
+        .context("cannot listen for signaling")?;
+    let tasks = TaskTracker::new();
+    let background = shutdown.child_token();
+    let telling = tokio::spawn(tell(inventa.clone(), notices));
+    tasks.spawn(watch_owners(inventa.clone(), Arc::clone(&sessions), background.clone()));
+    tasks.spawn({
+        let (inventa, told, known) = (inventa.clone(), told_by(&args, &sessions)?, known.clone());
+        async move { keep_registered(&inventa, told, &known).await }
+    });
+
+    let registration = Registration { client, tasks: tasks.clone() };
+    let workers = args.workers.count();
+    if workers > 0 {
+        let plan = worker_plan(&args.worker_pipeline, &catalogue, &models, &default, &spares, registration)?;
+        let plan = Arc::new(plan);
+        for number in 0..workers {
+            tasks.spawn(workers::keep_running(Arc::clone(&plan), format!("{id}-{number}"), background.clone()));
+        }
+    }
+    tokio::spawn(Arc::clone(&spares).refill());
+    tracing::info!(launcher = %name, workers, max_sessions = args.max_sessions, "pipeline-launcher ready");
+
+    shutdown.cancelled().await;
+    tracing::info!(sessions = sessions.count(), "stopping");
+    sessions.stop_all().await;
+    spares.stop().await;
+    drop(sessions);
+    known.cancel();
+    tasks.close();
+    tasks.wait().await;
+    inventa.stopped().await;
+    telling.abort();
+    Ok(())
+}
+
+/// What signaling learns of this launcher with every sign of life.
+fn told_by(
+    args: &ServeArgs,
+    sessions: &Arc<Sessions>,
+) -> anyhow::Result<impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static> {
+    let (host, max, sessions) = (host()?, args.max_sessions, Arc::downgrade(sessions));
+    Ok(move || {
+        let count = sessions.upgrade().map_or(0, |sessions| sessions.count());
+        vec![
+            (info::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            (info::HOST.to_owned(), host.clone()),
+            (info::SESSIONS.to_owned(), count.to_string()),
+            (info::MAX_SESSIONS.to_owned(), max.to_string()),
+        ]
+    })
+}
+
+/// What the workers run.
+fn worker_plan(
+    pipeline: &str,
+    catalogue: &Catalogue,
+    models: &Models,
+    default: &Model,
+    spares: &Arc<Spares>,
+    registration: Registration,
+) -> anyhow::Result<Plan> {
+    let description = catalogue.find(pipeline)?;
+    if description.kind != PipelineKind::Worker {
+        anyhow::bail!("the pipeline `{pipeline}` is not of kind \"worker\"");
+    }
+    let mut pipeline =
+        description.resolve(&Params::new()).map_err(|errors| anyhow::anyhow!("{}", errors.join("; ")))?;
+    pipeline.fill_in_models(models, &default.name).map_err(anyhow::Error::msg)?;
+    Ok(Plan {
+        pipeline,
+        restart: description.restart,
+        model: default.name.clone(),
+        spares: Arc::clone(spares),
+        registration,
+    })
+}
+
+/// The configured model if it is there, else, loudly, the built-in one.
+pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models, Model)> {
+    match models.find(name) {
+        Ok(model) => Ok((models, model)),
+        Err(error) if !Path::new(name).extension().is_some_and(|extension| extension == "onnx") => {
+            let built_in = models.find(BUILT_IN).map_err(anyhow::Error::msg)?;
+            tracing::error!("{error}");
+            tracing::error!(
+                "RUNNING WITH THE BUILT-IN TEST MODEL: it finds only saturated red, green and blue things. \
+                 Choose the moving test picture as source in the page to see it work"
+            );
+            Ok((models, built_in))
+        }
+        Err(error) => anyhow::bail!("{error}"),
+    }
+}
+
+/// Opens a client, and shows that Redis answers.
+async fn connect(url: &str) -> anyhow::Result<redis::Client> {
+    let shown = masked(url);
+    let client = redis::Client::open(url).with_context(|| format!("`{shown}` is not the URL of a Redis"))?;
+    let ping = async {
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd("PING").query_async::<String>(&mut connection).await
+    };
+    let advice = "is it running? Set REDIS_URL, or leave it unset and use `up`, which starts one";
+    match tokio::time::timeout(REDIS_CONNECT, ping).await {
+        Ok(Ok(_)) => Ok(client),
+        Ok(Err(error)) => anyhow::bail!("Redis at {shown} cannot be used: {error}; {advice}"),
+        Err(_) => anyhow::bail!("Redis at {shown} does not answer within {REDIS_CONNECT:?}; {advice}"),
+    }
+}
+
+/// Tells signaling what happens to its sessions, in order.
+async fn tell(inventa: Inventa, mut notices: mpsc::UnboundedReceiver<(String, Notice)>) {
+    while let Some((reply_to, notice)) = notices.recv().await {
+        let Some(service) = ServiceName::parse(&reply_to) else { continue };
+        let told = match &notice {
+            // v1's signaling has an empty id, and knows only the ICE state.
+            Notice::Ice { session, new, old } => {
+                call(&inventa, &service, method::MB_ICE_CONN_STATE_CHANGE, &[session, new, old]).await
+            }
+            _ if service.id.is_empty() => Ok(()),
+            Notice::Event(event) => call_json(&inventa, &service, method::SESSION_EVENT, event).await,
+            Notice::Candidate { session, candidate } => {
+                let argument = SessionCandidate { session: session.clone(), candidate: candidate.clone() };
+                call_json(&inventa, &service, method::SESSION_CANDIDATE, &argument).await
+            }
+        };
+        if let Err(error) = told {
+            tracing::debug!(%service, %error, "signaling was not told");
+        }
+    }
+}
+
+async fn call(inventa: &Inventa, service: &ServiceName, method: &str, args: &[&str]) -> Result<(), CallError> {
+    inventa.call(service, method, args, CALL).await.map(drop)
+}
+
+async fn call_json<T: serde::Serialize>(
+    inventa: &Inventa,
+    service: &ServiceName,
+    method: &str,
+    argument: &T,
+) -> Result<(), CallError> {
+    let argument = serde_json::to_string(argument).unwrap_or_default();
+    call(inventa, service, method, &[&argument]).await
+}
+
+/// Ends the sessions of a signaling service that has died: nobody else would.
+///
+/// A service is dead that was missing twice: once, Redis may only have been restarted.
+async fn watch_owners(inventa: Inventa, sessions: Arc<Sessions>, shutdown: CancellationToken) {
+    let mut missing = HashSet::new();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(OWNERS_EVERY) => {}
+            () = shutdown.cancelled() => return,
+        }
+        for owner in sessions.owners() {
+            let Some(service) = ServiceName::parse(&owner).filter(|service| !service.id.is_empty()) else { continue };
+            match inventa.is_alive(&service).await {
+                Ok(true) => drop(missing.remove(&owner)),
+                Ok(false) if missing.contains(&owner) => sessions.stop_sessions_of(&owner).await,
+                Ok(false) => drop(missing.insert(owner)),
+                Err(error) => tracing::debug!(%error, "Redis is away"),
+            }
+        }
+    }
+}

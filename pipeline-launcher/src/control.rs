@@ -1,0 +1,82 @@
+//! What a launcher and the process of one pipeline say to each other: JSON lines over a Unix socket, which is the
+//! process's standard input. Its closing tells each side that the other is gone.
+
+use serde::{Deserialize, Serialize};
+use sightline_protocol::Failure;
+use sightline_protocol::rpc::IceCandidate;
+
+use crate::description::Resolved;
+
+/// From the launcher.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// The first command, and once only.
+    Start(Box<Start>),
+    /// The peer's answer to our offer.
+    Answer { sdp: String },
+    Candidate(IceCandidate),
+    /// End in order: the process exits with 0.
+    Stop,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    pub pipeline: Resolved,
+    /// The session's id, or the worker's name: what the Redis elements write.
+    pub identity: String,
+    pub webrtc: Network,
+}
+
+/// How a session's peer can reach us.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// The one UDP port of this session; none: any.
+    pub udp_port: Option<u16>,
+    /// Addresses to advertise instead of the host's own.
+    pub public_ips: Vec<std::net::IpAddr>,
+    /// `stun:` and `turn:` URLs.
+    pub ice_servers: Vec<String>,
+    /// True if the offer need not wait for candidates.
+    pub trickle: bool,
+}
+
+/// From the pipeline's process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// GStreamer is initialised: `Start` will be fast.
+    Ready,
+    Offer { sdp: String },
+    AnswerTaken,
+    AnswerRefused { message: String },
+    Candidate(IceCandidate),
+    /// The ICE connection's state changed (W3C names).
+    Ice { new: String, old: String },
+    /// Media can flow; of a worker: frames can be taken.
+    Running,
+    /// Over; the process exits with 1.
+    Failed(Failure),
+    /// Over, as wished or at the end of the stream; the process exits with 0.
+    Ended,
+}
+
+/// A message as a line.
+pub fn to_line<T: Serialize>(message: &T) -> std::io::Result<String> {
+    let mut line = serde_json::to_string(message)?;
+    line.push('\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_sdp_stays_on_one_line() {
+        let command = Command::Answer { sdp: "v=0\r\na=x\n".into() };
+        let line = to_line(&command).unwrap();
+        assert_eq!(line.matches('\n').count(), 1);
+        assert_eq!(serde_json::from_str::<Command>(&line).unwrap(), command);
+    }
+}

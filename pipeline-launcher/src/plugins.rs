@@ -1,0 +1,19 @@
+//! GStreamer with our elements in it.
+
+use anyhow::Context;
+
+/// Initialises GStreamer and registers Sightline's elements, which are part of this program: no search path is
+/// needed, and they always fit.
+pub fn init() -> anyhow::Result<()> {
+    gst::init().context("GStreamer cannot be initialised")?;
+    let plugins: [(&str, fn() -> Result<(), glib::BoolError>); 4] = [
+        ("overlay", gstoverlay::plugin_register_static),
+        ("redisstream", gstredisstream::plugin_register_static),
+        ("sightlinewebrtc", gstsightlinewebrtc::plugin_register_static),
+        ("yolox", gstyolox::plugin_register_static),
+    ];
+    for (name, register) in plugins {
+        register().with_context(|| format!("the plugin `{name}` cannot be registered"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,361 @@
+//! The sessions of this launcher: one process for each.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sightline_protocol::rpc::{
+    IceCandidate, PipelineKind, SessionEvent, SessionInfo, SessionList, SessionPhase, SessionStart,
+};
+use sightline_protocol::{ErrorId, Failure, is_session_id, unix_micros};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use super::ports::{Lease, Ports};
+use super::process::Process;
+use super::spare::Spares;
+use crate::control::{Command, Network, Report, Start};
+use crate::description::catalogue::Catalogue;
+use crate::models::Models;
+
+/// How long a session may take to make its offer.
+const OFFER: Duration = Duration::from_secs(10);
+/// How long webrtcbin may take to take an answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What a session tells whoever asked for it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    Event(SessionEvent),
+    Candidate { session: String, candidate: IceCandidate },
+    /// The ICE state, new and old (v1).
+    Ice { session: String, new: String, old: String },
+}
+
+/// Takes notices with the address of the one who asked.
+pub type Notify = mpsc::UnboundedSender<(String, Notice)>;
+
+/// What sessions are made from.
+#[derive(Debug)]
+pub struct Workshop {
+    pub catalogue: Arc<Catalogue>,
+    pub models: Models,
+    pub default_model: String,
+    pub spares: Arc<Spares>,
+    pub ports: Arc<Ports>,
+    pub public_ips: Vec<std::net::IpAddr>,
+    pub ice_servers: Vec<String>,
+    pub max_sessions: usize,
+}
+
+#[derive(Debug)]
+pub struct Sessions {
+    workshop: Workshop,
+    notify: Notify,
+    running: Mutex<HashMap<String, Entry>>,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Entry {
+    info: SessionInfo,
+    reply_to: String,
+    /// Requests that come before the process runs wait here.
+    requests: mpsc::Sender<Request>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Answer { sdp: String, done: oneshot::Sender<Result<(), String>> },
+    Candidate(IceCandidate),
+    Stop { done: oneshot::Sender<()> },
+}
+
+impl Sessions {
+    pub fn new(workshop: Workshop, notify: Notify) -> Arc<Self> {
+        Arc::new(Self { workshop, notify, running: Mutex::default(), tasks: TaskTracker::new() })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn count(&self) -> usize {
+        self.running().len()
+    }
+
+    pub fn max(&self) -> usize {
+        self.workshop.max_sessions
+    }
+
+    pub fn list(&self) -> SessionList {
+        SessionList { sessions: self.running().values().map(|entry| entry.info.clone()).collect() }
+    }
+
+    /// Whom the running sessions belong to, each once.
+    pub fn owners(&self) -> Vec<String> {
+        let mut owners: Vec<_> = self.running().values().map(|entry| entry.reply_to.clone()).collect();
+        owners.sort();
+        owners.dedup();
+        owners
+    }
+
+    /// Starts a session and returns its offer.
+    pub async fn start(self: &Arc<Self>, request: SessionStart) -> Result<String, Failure> {
+        let session = request.session.clone();
+        let incoming = self.admit(&request)?;
+        let started = self.start_process(&request).await;
+        let (process, lease, offer) = match started {
+            Ok(started) => started,
+            Err(failure) => {
+                self.running().remove(&session);
+                tracing::warn!(session, %failure, "the session did not start");
+                return Err(failure);
+            }
+        };
+        if let Some(entry) = self.running().get_mut(&session) {
+            entry.info.pid = process.pid();
+        }
+        tracing::info!(session, pipeline = request.pipeline, pid = process.pid(), "session started");
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let ended = this.look_after(&session, process, incoming).await;
+            this.running().remove(&session);
+            drop(lease);
+            tracing::info!(session, state = ?ended.state, reason = ?ended.reason, "session ended");
+            this.tell(&request.reply_to, Notice::Event(ended));
+        });
+        Ok(offer)
+    }
+
+    /// Takes the session in, if there is room.
+    fn admit(&self, request: &SessionStart) -> Result<mpsc::Receiver<Request>, Failure> {
+        if !is_session_id(&request.session) {
+            return Err(Failure::new(ErrorId::BadMessage, "the session's id is not of the form that ids have"));
+        }
+        let mut running = self.running();
+        if running.contains_key(&request.session) {
+            let message = format!("there is a session `{}` already", request.session);
+            return Err(Failure::new(ErrorId::BadMessage, message));
+        }
+        if running.len() >= self.workshop.max_sessions {
+            let message = format!("this launcher runs its {} sessions; try again later", running.len());
+            return Err(Failure::new(ErrorId::TooManySessions, message));
+        }
+        let info = SessionInfo {
+            session: request.session.clone(),
+            pipeline: request.pipeline.clone(),
+            state: SessionPhase::Starting,
+            started_us: unix_micros(),
+            pid: 0,
+        };
+        let (requests, incoming) = mpsc::channel(64);
+        running.insert(request.session.clone(), Entry { info, reply_to: request.reply_to.clone(), requests });
+        Ok(incoming)
+    }
+
+    async fn start_process(&self, request: &SessionStart) -> Result<(Process, Lease, String), Failure> {
+        let workshop = &self.workshop;
+        let description = workshop.catalogue.find(&request.pipeline)?;
+        if description.kind != PipelineKind::Session {
+            let message = format!("the pipeline `{}` is not for sessions", request.pipeline);
+            return Err(Failure::new(ErrorId::UnknownPipeline, message));
+        }
+        let mut pipeline = description
+            .resolve(&request.params)
+            .map_err(|errors| Failure::new(ErrorId::InvalidParam, errors.join("; ")))?;
+        pipeline
+            .fill_in_models(&workshop.models, &workshop.default_model)
+            .map_err(|error| Failure::new(ErrorId::SessionFailed, error))?;
+        let lease = workshop.ports.lease().ok_or_else(|| {
+            Failure::new(ErrorId::TooManySessions, "no UDP port is free: see SIGHTLINE_UDP_PORTS")
+        })?;
+        let internal = |error: anyhow::Error| Failure::new(ErrorId::Internal, format!("{error:#}"));
+        let mut process = workshop.spares.take().await.map_err(internal)?;
+        let start = Start {
+            pipeline,
+            identity: request.session.clone(),
+            webrtc: Network {
+                udp_port: Some(lease.port),
+                public_ips: workshop.public_ips.clone(),
+                ice_servers: workshop.ice_servers.clone(),
+                trickle: request.trickle,
+            },
+        };
+        process.send(&Command::Start(Box::new(start))).await.map_err(|error| internal(error.into()))?;
+        let offer = tokio::time::timeout(OFFER, self.wait_for_offer(request, &mut process)).await;
+        match offer {
+            Ok(Ok(offer)) => Ok((process, lease, offer)),
+            Ok(Err(None)) => {
+                let exit = process.wait().await;
+                Err(Failure::new(ErrorId::SessionFailed, format!("the session's process made no offer: {exit}")))
+            }
+            Ok(Err(Some(failure))) => Err(failure),
+            Err(_) => {
+                let message = format!("the session's process made no offer within {OFFER:?}");
+                Err(Failure::new(ErrorId::SessionFailed, message))
+            }
+        }
+    }
+
+    async fn wait_for_offer(
+        &self,
+        request: &SessionStart,
+        process: &mut Process,
+    ) -> Result<String, Option<Failure>> {
+        loop {
+            match process.report().await.ok_or(None)? {
+                Report::Offer { sdp } => return Ok(sdp),
+                Report::Failed(failure) => return Err(Some(failure)),
+                Report::Ended => return Err(None),
+                report => self.pass_on(&request.session, &request.reply_to, report),
+            }
+        }
+    }
+
+    /// Serves a session's requests and passes its reports on, until its process ends.
+    async fn look_after(
+        &self,
+        session: &str,
+        mut process: Process,
+        mut requests: mpsc::Receiver<Request>,
+    ) -> SessionEvent {
+        let ended = |state, reason| SessionEvent { session: session.to_owned(), state, reason };
+        let reply_to = self.running().get(session).map(|entry| entry.reply_to.clone()).unwrap_or_default();
+        let mut answering: Option<oneshot::Sender<Result<(), String>>> = None;
+        loop {
+            let report = tokio::select! {
+                request = requests.recv() => {
+                    let sent = match request {
+                        Some(Request::Answer { sdp, done }) => {
+                            answering = Some(done);
+                            process.send(&Command::Answer { sdp }).await
+                        }
+                        Some(Request::Candidate(candidate)) => process.send(&Command::Candidate(candidate)).await,
+                        Some(Request::Stop { done }) => {
+                            let exit = process.stop().await;
+                            tracing::debug!(session, %exit, "stopped");
+                            // Whoever waited may have gone.
+                            let _unheard = done.send(());
+                            return ended(SessionPhase::Ended, None);
+                        }
+                        None => Ok(()),
+                    };
+                    if let Err(error) = sent {
+                        tracing::debug!(session, %error, "the process does not listen");
+                    }
+                    continue;
+                }
+                report = process.report() => report,
+            };
+            match report {
+                Some(Report::AnswerTaken) => {
+                    self.set_phase(session, SessionPhase::Connecting);
+                    answering.take().map(|done| done.send(Ok(())));
+                }
+                Some(Report::AnswerRefused { message }) => {
+                    answering.take().map(|done| done.send(Err(message)));
+                }
+                Some(Report::Running) => {
+                    self.set_phase(session, SessionPhase::Connected);
+                    self.pass_on(session, &reply_to, Report::Running);
+                }
+                Some(Report::Failed(failure)) => {
+                    process.wait().await;
+                    return ended(SessionPhase::Failed, Some(failure));
+                }
+                Some(Report::Ended) => {
+                    process.wait().await;
+                    let reason = Failure::new(ErrorId::SessionEnded, "the stream ended");
+                    return ended(SessionPhase::Ended, Some(reason));
+                }
+                Some(report) => self.pass_on(session, &reply_to, report),
+                None => {
+                    let exit = process.wait().await;
+                    let reason = Failure::new(ErrorId::SessionFailed, format!("the session's process died: {exit}"));
+                    return ended(SessionPhase::Failed, Some(reason));
+                }
+            }
+        }
+    }
+
+    fn set_phase(&self, session: &str, phase: SessionPhase) {
+        if let Some(entry) = self.running().get_mut(session) {
+            entry.info.state = phase;
+        }
+    }
+
+    fn pass_on(&self, session: &str, reply_to: &str, report: Report) {
+        let session = session.to_owned();
+        let notice = match report {
+            Report::Running => {
+                let state = SessionPhase::Connected;
+                Notice::Event(SessionEvent { session, state, reason: None })
+            }
+            Report::Candidate(candidate) => Notice::Candidate { session, candidate },
+            Report::Ice { new, old } => Notice::Ice { session, new, old },
+            _ => return,
+        };
+        self.tell(reply_to, notice);
+    }
+
+    fn tell(&self, reply_to: &str, notice: Notice) {
+        if self.notify.send((reply_to.to_owned(), notice)).is_err() {
+            tracing::debug!("nobody takes notices any more");
+        }
+    }
+
+    fn requests(&self, session: &str) -> Result<mpsc::Sender<Request>, Failure> {
+        self.running().get(session).map(|entry| entry.requests.clone()).ok_or_else(|| {
+            Failure::new(ErrorId::UnknownSession, format!("there is no session `{session}` here"))
+        })
+    }
+
+    /// Gives the peer's answer to a session.
+    pub async fn answer(&self, session: &str, sdp: String) -> Result<(), Failure> {
+        let gone = || Failure::new(ErrorId::SessionEnded, "the session has just ended");
+        let (done, answered) = oneshot::channel();
+        self.requests(session)?.send(Request::Answer { sdp, done }).await.map_err(|_| gone())?;
+        match tokio::time::timeout(ANSWER, answered).await {
+            Ok(Ok(result)) => result.map_err(|message| Failure::new(ErrorId::BadMessage, message)),
+            Ok(Err(_)) => Err(gone()),
+            Err(_) => Err(Failure::new(ErrorId::SessionFailed, format!("the answer was not taken within {ANSWER:?}"))),
+        }
+    }
+
+    pub async fn candidate(&self, session: &str, candidate: IceCandidate) -> Result<(), Failure> {
+        let gone = |_| Failure::new(ErrorId::SessionEnded, "the session has just ended");
+        self.requests(session)?.send(Request::Candidate(candidate)).await.map_err(gone)
+    }
+
+    /// Ends a session and waits until its process is gone.
+    pub async fn stop(&self, session: &str) -> Result<(), Failure> {
+        let (done, stopped) = oneshot::channel();
+        if self.requests(session)?.send(Request::Stop { done }).await.is_ok() {
+            // An error means that it ended by itself: as good.
+            let _ended = stopped.await;
+        }
+        Ok(())
+    }
+
+    /// Ends every session of an owner that is gone.
+    pub async fn stop_sessions_of(&self, owner: &str) {
+        let theirs = |entry: &&Entry| entry.reply_to == owner;
+        let sessions: Vec<_> =
+            self.running().values().filter(theirs).map(|entry| entry.info.session.clone()).collect();
+        for session in sessions {
+            tracing::warn!(session, owner, "the session's owner is gone; it ends");
+            if let Err(failure) = self.stop(&session).await {
+                tracing::debug!(session, %failure, "it had ended");
+            }
+        }
+    }
+
+    /// Ends all sessions, and returns when the last process is gone.
+    pub async fn stop_all(&self) {
+        let sessions: Vec<_> = self.running().keys().cloned().collect();
+        futures_util::future::join_all(sessions.iter().map(|session| self.stop(session))).await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
