@@ -1,0 +1,255 @@
+//! What an operator says, and what it comes to.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use clap::Parser;
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use sightline_protocol::ws::IceServer;
+
+/// Web page, WebSocket and sessions of Sightline.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Args {
+    /// Address to listen on; beyond loopback only together with --insecure
+    #[arg(long, env = "SIGHTLINE_BIND", default_value = "127.0.0.1")]
+    pub bind: IpAddr,
+
+    /// Port to listen on
+    #[arg(long, env = "SIGHTLINE_PORT", default_value_t = 9000)]
+    pub port: u16,
+
+    /// Redis to use: redis://…, rediss://… or redis+unix:///path
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// Host of the Redis to use, where no URL is given
+    #[arg(long, env = "REDIS_HOST", default_value = "127.0.0.1")]
+    pub redis_host: String,
+
+    /// Port of the Redis to use, where no URL is given
+    #[arg(long, env = "REDIS_PORT", default_value_t = 6379)]
+    pub redis_port: u16,
+
+    /// Password of the Redis to use, where no URL is given
+    #[arg(long, env = "REDIS_PASSWORD", hide_env_values = true)]
+    pub redis_password: Option<String>,
+
+    /// Folder of the built web page; by default ui/dist here or beside the program's build folder
+    #[arg(long, env = "SIGHTLINE_UI_DIR")]
+    pub ui_dir: Option<PathBuf>,
+
+    /// STUN and TURN servers that browsers are told, e.g. stun:stun.example.org:3478
+    #[arg(long, env = "SIGHTLINE_ICE_SERVERS", value_delimiter = ',')]
+    pub ice_servers: Vec<String>,
+
+    /// Inference workers that are expected: with 0 the service is ready without any
+    #[arg(long, env = "SIGHTLINE_WORKERS", default_value = "auto")]
+    pub workers: String,
+
+    /// Let anybody who can reach this address use it: there is no authentication yet
+    #[arg(
+        long,
+        env = "SIGHTLINE_INSECURE",
+        num_args = 0..=1,
+        default_value_t = false,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub insecure: bool,
+
+    /// Name of this service among others; by default the host's name and some random digits
+    #[arg(long, env = "SIGHTLINE_ID")]
+    pub id: Option<String>,
+}
+
+/// What the arguments come to.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub address: SocketAddr,
+    pub redis: ConnectionInfo,
+    pub ui_dir: PathBuf,
+    pub ice_servers: Vec<IceServer>,
+    /// False where the operator runs no workers.
+    pub workers_expected: bool,
+    pub id: String,
+}
+
+impl Args {
+    pub fn resolve(self) -> anyhow::Result<Config> {
+        ensure!(
+            self.bind.is_loopback() || self.insecure,
+            "--bind {} would let anybody on the network use the cameras and workers here, without \
+             authentication. Stay with 127.0.0.1, or say --insecure (SIGHTLINE_INSECURE=1) if the network \
+             is trusted",
+            self.bind
+        );
+        Ok(Config {
+            address: SocketAddr::new(self.bind, self.port),
+            redis: self.redis()?,
+            ice_servers: ice_servers(&self.ice_servers)?,
+            workers_expected: workers_expected(&self.workers)?,
+            id: self.id.map_or_else(|| Ok(own_id()), checked_id)?,
+            ui_dir: self.ui_dir.unwrap_or_else(default_ui_dir),
+        })
+    }
+
+    fn redis(&self) -> anyhow::Result<ConnectionInfo> {
+        // An empty variable is what compose files make of an unset one.
+        if let Some(url) = self.redis_url.as_deref().filter(|url| !url.is_empty()) {
+            // The URL may hold a password: neither it nor the parser's words are shown.
+            return url.into_connection_info().ok().context(
+                "REDIS_URL is not a URL of Redis: write redis://[[user]:password@]host[:port][/db], \
+                 rediss://… or redis+unix:///path",
+            );
+        }
+        let address = ConnectionAddr::Tcp(self.redis_host.clone(), self.redis_port);
+        let info = address
+            .into_connection_info()
+            .context("REDIS_HOST and REDIS_PORT do not name a Redis")?;
+        let settings = match self.redis_password.as_deref() {
+            Some(password) if !password.is_empty() => RedisConnectionInfo::default().set_password(password),
+            _ => RedisConnectionInfo::default(),
+        };
+        Ok(info.set_redis_settings(settings))
+    }
+}
+
+/// The address of a Redis, without its user and password.
+pub fn masked(redis: &ConnectionInfo) -> String {
+    let scheme = match redis.addr() {
+        ConnectionAddr::TcpTls { .. } => "rediss",
+        ConnectionAddr::Unix(_) => "redis+unix",
+        _ => "redis",
+    };
+    let secret = if redis.redis_settings().password().is_some() {
+        "***@"
+    } else {
+        ""
+    };
+    format!("{scheme}://{secret}{}", redis.addr())
+}
+
+fn ice_servers(urls: &[String]) -> anyhow::Result<Vec<IceServer>> {
+    const SCHEMES: [&str; 4] = ["stun:", "stuns:", "turn:", "turns:"];
+    urls.iter()
+        .map(|url| url.trim())
+        .filter(|url| !url.is_empty())
+        .map(|url| {
+            ensure!(
+                SCHEMES.iter().any(|scheme| url.starts_with(scheme)),
+                "`{url}` in SIGHTLINE_ICE_SERVERS is not a STUN or TURN URL: write \
+                 stun:host:port or turn:host:port, several with commas between"
+            );
+            Ok(IceServer {
+                urls: vec![url.to_owned()],
+                username: None,
+                credential: None,
+            })
+        })
+        .collect()
+}
+
+fn workers_expected(text: &str) -> anyhow::Result<bool> {
+    match text.trim() {
+        "auto" | "" => Ok(true),
+        number => Ok(number
+            .parse::<u32>()
+            .ok()
+            .with_context(|| format!("SIGHTLINE_WORKERS is `{text}`: write a number, or auto"))?
+            > 0),
+    }
+}
+
+fn checked_id(id: String) -> anyhow::Result<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if id.is_empty() || id.len() > 64 || !id.chars().all(allowed) {
+        bail!("--id `{id}` must be 1 to 64 letters, digits, `-`, `_` or `.`");
+    }
+    Ok(id)
+}
+
+/// The host's name, for people, and something random: two processes may share a host.
+fn own_id() -> String {
+    let host: String = hostname::get()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(40)
+        .collect();
+    format!("{host}-{:08x}", rand::random::<u32>())
+}
+
+fn default_ui_dir() -> PathBuf {
+    let here = Path::new("ui/dist");
+    let beside_build = std::env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.join("../../ui/dist")))
+        .filter(|folder| folder.is_dir());
+    match beside_build {
+        Some(folder) if !here.is_dir() => folder,
+        _ => here.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(args: &[&str]) -> anyhow::Result<Config> {
+        Args::try_parse_from(std::iter::once(&"signaling").chain(args))?.resolve()
+    }
+
+    #[test]
+    fn the_network_needs_consent() {
+        let error = resolve(&["--bind", "0.0.0.0"]).unwrap_err().to_string();
+        assert!(error.contains("--insecure"), "{error}");
+        assert!(resolve(&["--bind", "0.0.0.0", "--insecure"]).is_ok());
+        assert!(resolve(&["--bind", "::1"]).is_ok());
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let config = resolve(&["--redis-url", "redis://user:hunter2@cache:7000/1"]).unwrap();
+        assert_eq!(masked(&config.redis), "redis://***@cache:7000");
+        let config = resolve(&[
+            "--redis-url",
+            "",
+            "--redis-host",
+            "h",
+            "--redis-password",
+            "p@ss/:",
+        ])
+        .unwrap();
+        assert_eq!(masked(&config.redis), "redis://***@h:6379");
+        assert_eq!(config.redis.redis_settings().password(), Some("p@ss/:"));
+        let error = resolve(&["--redis-url", "http://user:hunter2@cache"]).unwrap_err();
+        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    }
+
+    #[test]
+    fn ice_servers_are_checked() {
+        let config = resolve(&["--ice-servers", "stun:a:1, turn:b:2"]).unwrap();
+        assert_eq!(config.ice_servers.len(), 2);
+        assert!(resolve(&["--ice-servers", "http://a"]).is_err());
+    }
+
+    #[test]
+    fn no_workers_may_be_expected() {
+        assert!(resolve(&["--workers", "auto"]).unwrap().workers_expected);
+        assert!(resolve(&["--workers", "2"]).unwrap().workers_expected);
+        assert!(!resolve(&["--workers", "0"]).unwrap().workers_expected);
+        assert!(resolve(&["--workers", "many"]).is_err());
+    }
+
+    #[test]
+    fn ids_become_part_of_keys() {
+        assert!(resolve(&["--id", "a:b"]).is_err());
+        assert_eq!(resolve(&["--id", "a-1"]).unwrap().id, "a-1");
+        let generated = own_id();
+        assert!(checked_id(generated.clone()).is_ok(), "{generated}");
+    }
+}

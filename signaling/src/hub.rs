@@ -1,0 +1,74 @@
+//! Which session belongs to which connection.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sightline_protocol::inventa::ServiceName;
+use tokio::sync::mpsc;
+
+use crate::session::Event;
+
+/// Where a connection takes its events from.
+pub(crate) type Inbox = mpsc::Sender<Event>;
+
+#[derive(Default)]
+pub(crate) struct Hub {
+    sessions: Mutex<HashMap<String, Entry>>,
+}
+
+struct Entry {
+    inbox: Inbox,
+    launcher: ServiceName,
+}
+
+impl Hub {
+    pub(crate) fn open(&self, session: String, launcher: ServiceName, inbox: Inbox) {
+        self.sessions().insert(session, Entry { inbox, launcher });
+    }
+
+    pub(crate) fn shut(&self, session: &str) {
+        self.sessions().remove(session);
+    }
+
+    /// Gives an event to a session's connection. False if no session here has that id.
+    pub(crate) fn deliver(&self, session: &str, event: Event) -> bool {
+        let sessions = self.sessions();
+        let Some(entry) = sessions.get(session) else {
+            return false;
+        };
+        // A connection never waits for its client, so a full inbox means that this process is starved: what
+        // is newest is lost for this session only.
+        if let Err(mpsc::error::TrySendError::Full(_)) = entry.inbox.try_send(event) {
+            tracing::warn!(session, "dropped an event: the connection does not keep up");
+        }
+        true
+    }
+
+    /// How many of our sessions run on a launcher.
+    pub(crate) fn count(&self, launcher: &ServiceName) -> usize {
+        self.sessions()
+            .values()
+            .filter(|entry| entry.launcher == *launcher)
+            .count()
+    }
+
+    /// Ends all sessions whose launcher `is_lost`.
+    pub(crate) fn lose(&self, is_lost: impl Fn(&ServiceName) -> bool) {
+        let lost: Vec<String> = self
+            .sessions()
+            .iter()
+            .filter(|(_, entry)| is_lost(&entry.launcher))
+            .map(|(session, _)| session.clone())
+            .collect();
+        for session in lost {
+            let event = Event::LauncherLost {
+                session: session.clone(),
+            };
+            self.deliver(&session, event);
+        }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,255 @@
+//! Launchers: which one takes a session, and the calls to it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sightline_inventa::{CallError, Event as ServiceEvent, Inventa, Orchestrator};
+use sightline_protocol::inventa::{ServiceName, kind};
+use sightline_protocol::rpc::{
+    Done, IceCandidate, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStop, info, method,
+};
+use sightline_protocol::{ErrorId, Failure};
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::hub::Hub;
+use crate::session::Placement;
+
+mod choice;
+
+use choice::Launcher;
+pub(crate) use choice::{no_launcher, no_worker};
+
+const RPC_TIMEOUT: Duration = Duration::from_secs(5);
+/// A pipeline may take a while until it has its candidates.
+const START_TIMEOUT: Duration = Duration::from_secs(9);
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+/// How old the knowledge of launchers and their pipelines may be.
+const LIST_MAX_AGE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Launchers {
+    inventa: Inventa,
+    orchestrator: Orchestrator,
+    hub: Arc<Hub>,
+    /// Held while it is being renewed, so that many who ask at once cause one round of calls.
+    seen: tokio::sync::Mutex<Option<(Instant, Vec<Launcher>)>>,
+}
+
+impl Launchers {
+    pub(crate) fn new(inventa: Inventa, orchestrator: Orchestrator, hub: Arc<Hub>) -> Self {
+        Self {
+            inventa,
+            orchestrator,
+            hub,
+            seen: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub(crate) fn inventa(&self) -> &Inventa {
+        &self.inventa
+    }
+
+    pub(crate) fn has_launcher(&self) -> bool {
+        !self.orchestrator.services(kind::MEDIA_BRIDGE).is_empty()
+    }
+
+    pub(crate) fn has_worker(&self) -> bool {
+        !self.orchestrator.services(kind::INFERENCE).is_empty()
+    }
+
+    /// The launcher for a session of that pipeline.
+    pub(crate) async fn place(&self, pipeline: &str) -> Result<Placement, Failure> {
+        let mut launchers = self.look().await;
+        for launcher in &mut launchers {
+            // Its own count may be a heartbeat old.
+            launcher.sessions = launcher.sessions.max(self.hub.count(&launcher.name));
+        }
+        choice::choose(&launchers, pipeline, self.has_worker())
+    }
+
+    /// The pipelines of all launchers.
+    pub(crate) async fn pipelines(&self) -> Result<PipelineList, Failure> {
+        let launchers = self.look().await;
+        if launchers.is_empty() {
+            return Err(choice::no_launcher());
+        }
+        let mut pipelines: Vec<_> = launchers
+            .into_iter()
+            .flat_map(|launcher| launcher.pipelines)
+            .collect();
+        pipelines.sort_by(|a, b| a.name.cmp(&b.name));
+        pipelines.dedup_by(|a, b| a.name == b.name);
+        Ok(PipelineList { pipelines })
+    }
+
+    /// Starts a session and returns its offer as JSON text.
+    pub(crate) async fn start(&self, placement: &Placement, start: &SessionStart) -> Result<String, Failure> {
+        let launcher = &placement.launcher;
+        if placement.v1 {
+            let args = [start.session.as_str()];
+            let values = self
+                .inventa
+                .call(launcher, method::SDP_OFFER_REQ, &args, RPC_TIMEOUT)
+                .await
+                .map_err(failure)?;
+            return values.into_iter().next().ok_or_else(|| no_value(launcher));
+        }
+        let offer: SdpOffer = self
+            .call(launcher, method::SESSION_START, start, START_TIMEOUT)
+            .await?;
+        to_json(&offer)
+    }
+
+    /// Hands the client's answer on.
+    pub(crate) async fn accept(
+        &self,
+        placement: &Placement,
+        session: &str,
+        sdp: &str,
+    ) -> Result<(), Failure> {
+        self.inventa
+            .call(
+                &placement.launcher,
+                method::SDP_ACCEPT_OFFER_ANSWER,
+                &[session, sdp],
+                RPC_TIMEOUT,
+            )
+            .await
+            .map_err(failure)?;
+        Ok(())
+    }
+
+    pub(crate) async fn candidate(
+        &self,
+        placement: &Placement,
+        session: String,
+        candidate: IceCandidate,
+    ) -> Result<(), Failure> {
+        let argument = SessionCandidate { session, candidate };
+        let Done {} = self
+            .call(
+                &placement.launcher,
+                method::SESSION_CANDIDATE,
+                &argument,
+                RPC_TIMEOUT,
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// v1's bridge knows no such call: it ends a session when its peer is silent.
+    pub(crate) async fn stop(&self, placement: &Placement, session: String) -> Result<(), Failure> {
+        if placement.v1 {
+            return Ok(());
+        }
+        let argument = SessionStop { session };
+        let Done {} = self
+            .call(&placement.launcher, method::SESSION_STOP, &argument, RPC_TIMEOUT)
+            .await?;
+        Ok(())
+    }
+
+    async fn look(&self) -> Vec<Launcher> {
+        let mut seen = self.seen.lock().await;
+        let names = self.orchestrator.services(kind::MEDIA_BRIDGE);
+        if let Some((at, launchers)) = &*seen {
+            let same = launchers.iter().map(|launcher| &launcher.name).eq(&names);
+            if same && at.elapsed() < LIST_MAX_AGE {
+                return launchers.clone();
+            }
+        }
+        let launchers = join_all(names.into_iter().map(|name| self.look_at(name))).await;
+        *seen = Some((Instant::now(), launchers.clone()));
+        launchers
+    }
+
+    async fn look_at(&self, name: ServiceName) -> Launcher {
+        let told = self.inventa.info(&name).await.unwrap_or_else(|error| {
+            tracing::warn!(launcher = %name, %error, "cannot read what a launcher tells of itself");
+            Default::default()
+        });
+        let number = |field: &str| told.get(field).and_then(|value| value.parse().ok());
+        let v1 = told.is_empty();
+        let pipelines = if v1 {
+            Vec::new()
+        } else {
+            self.call::<PipelineList>(&name, method::PIPELINE_LIST, &Done {}, LIST_TIMEOUT)
+                .await
+                .map(|list| list.pipelines)
+                .unwrap_or_else(|error| {
+                    tracing::warn!(launcher = %name, %error, "a launcher does not tell its pipelines");
+                    Vec::new()
+                })
+        };
+        Launcher {
+            name,
+            v1,
+            sessions: number(info::SESSIONS).unwrap_or(0),
+            max_sessions: number(info::MAX_SESSIONS),
+            pipelines,
+        }
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        launcher: &ServiceName,
+        method: &str,
+        argument: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<T, Failure> {
+        let argument = to_json(argument)?;
+        let values = self
+            .inventa
+            .call(launcher, method, &[&argument], timeout)
+            .await
+            .map_err(failure)?;
+        let value = values.first().ok_or_else(|| no_value(launcher))?;
+        serde_json::from_str(value).map_err(|error| {
+            let words = format!("the answer of `{launcher}` to `{method}` cannot be read: {error}");
+            Failure::new(ErrorId::Internal, words)
+        })
+    }
+}
+
+/// Ends the sessions of launchers that are lost.
+pub(crate) async fn watch(orchestrator: Orchestrator, hub: Arc<Hub>, shutdown: CancellationToken) {
+    let mut events = orchestrator.events();
+    while let Some(event) = shutdown.run_until_cancelled(events.recv()).await {
+        match event {
+            Ok(ServiceEvent::Lost(name)) => hub.lose(|launcher| *launcher == name),
+            Ok(ServiceEvent::Registered(_)) => {}
+            Err(RecvError::Lagged(_)) => {
+                let living = orchestrator.services(kind::MEDIA_BRIDGE);
+                hub.lose(|launcher| !living.contains(launcher));
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::new(ErrorId::Internal, format!("cannot be written as JSON: {error}")))
+}
+
+fn no_value(launcher: &ServiceName) -> Failure {
+    Failure::new(ErrorId::Internal, format!("`{launcher}` answered with nothing"))
+}
+
+fn failure(error: CallError) -> Failure {
+    match error {
+        CallError::Refused(text) => Failure::parse(&text),
+        CallError::NotThere(_) => Failure::new(ErrorId::NoLauncher, error.to_string()),
+        CallError::Timeout { .. } => Failure::new(ErrorId::SessionFailed, error.to_string()),
+        CallError::Redis(error) => {
+            tracing::warn!(%error, "a call failed");
+            Failure::new(
+                ErrorId::Internal,
+                "the server has lost its connection to Redis; try again in a moment",
+            )
+        }
+    }
+}

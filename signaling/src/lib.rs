@@ -1,0 +1,149 @@
+//! Sightline's signaling: the web page, the WebSocket, and the sessions between browsers and launchers.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`config`] | arguments, environment, and what they come to |
+//! | [`session`] | the protocol of one connection, without IO |
+//! | `websocket`, `outbox` | one connection's IO |
+//! | `hub` | which session is which connection's |
+//! | `launchers` | who runs a session, and the calls to it |
+//! | `predictions`, `bridge` | results on their way to the session they belong to |
+//! | `tenants` | who may join |
+//! | `server`, `ready`, `ui` | HTTP |
+
+mod bridge;
+pub mod config;
+mod hub;
+mod launchers;
+mod outbox;
+mod predictions;
+mod ready;
+mod rpc;
+mod server;
+pub mod session;
+mod tenants;
+mod ui;
+mod websocket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sightline_inventa::{Inventa, connection};
+use sightline_protocol::inventa::{ServiceName, kind};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::launchers::Launchers;
+use crate::predictions::Predictions;
+use crate::tenants::Tenants;
+
+/// Connections at the same time.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long the farewell to the clients and launchers may take.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// What the parts of the server share.
+pub(crate) struct Services {
+    pub(crate) settings: Arc<session::Settings>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) launchers: Launchers,
+    pub(crate) tenants: Tenants,
+    pub(crate) predictions: Predictions,
+    pub(crate) connections: Arc<Semaphore>,
+    /// Cancelled when the server stops.
+    pub(crate) shutdown: CancellationToken,
+    /// Connections, and calls that must not be cut off by the end of a connection.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Serves on `listener` until `shutdown` is cancelled and everybody has been told.
+pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    // Sessions are stopped by calls, so Inventa outlives them.
+    let inventa_shutdown = CancellationToken::new();
+    let _stop_all = inventa_shutdown.clone().drop_guard();
+    let services = connect(&config, &shutdown, &inventa_shutdown)
+        .await
+        .with_context(|| redis_advice(&config.redis))?;
+    let inventa = services.launchers.inventa().clone();
+    let address = listener
+        .local_addr()
+        .context("the listening socket has no address")?;
+    tracing::info!(%address, service = %inventa.name(), "ready for connections");
+
+    server::serve(&services, &config.ui_dir, config.workers_expected, listener).await;
+
+    services.tasks.close();
+    if tokio::time::timeout(GOODBYE, services.tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("some clients or launchers did not hear the goodbye in time");
+    }
+    inventa_shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(1), inventa.stopped())
+        .await
+        .ok();
+    Ok(())
+}
+
+async fn connect(
+    config: &Config,
+    shutdown: &CancellationToken,
+    inventa_shutdown: &CancellationToken,
+) -> redis::RedisResult<Arc<Services>> {
+    let client = redis::Client::open(config.redis.clone())?;
+    let tenants = Tenants::new(connection::commands(&client).await?);
+    tenants.ensure().await?;
+
+    let hub = Arc::new(Hub::default());
+    let mut inventa_config = sightline_inventa::Config::new(
+        client.clone(),
+        ServiceName::new(kind::SIGNALING, config.id.as_str()),
+    );
+    // v1's parts know one signaling service only, and it has no id.
+    inventa_config.aliases = vec![ServiceName::new(kind::SIGNALING, "")];
+    let inventa = Inventa::start(
+        inventa_config,
+        rpc::handler(Arc::clone(&hub)),
+        inventa_shutdown.clone(),
+    )
+    .await?;
+    let orchestrator = inventa.orchestrate().await?;
+
+    let tasks = TaskTracker::new();
+    tasks.spawn(launchers::watch(
+        orchestrator.clone(),
+        Arc::clone(&hub),
+        shutdown.clone(),
+    ));
+    tasks.spawn(bridge::run(client.clone(), config.id.clone(), shutdown.clone()));
+    let predictions = Predictions::start(client, Arc::clone(&hub), shutdown.clone(), &tasks).await?;
+    let settings = session::Settings {
+        reply_to: inventa.name().to_string(),
+        ice_servers: config.ice_servers.clone(),
+    };
+    Ok(Arc::new(Services {
+        settings: Arc::new(settings),
+        launchers: Launchers::new(inventa, orchestrator, Arc::clone(&hub)),
+        hub,
+        tenants,
+        predictions,
+        connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        shutdown: shutdown.clone(),
+        tasks,
+    }))
+}
+
+fn redis_advice(redis: &redis::ConnectionInfo) -> String {
+    format!(
+        "cannot use Redis at {}: is it running there? Start one \
+         (`redis-server --save '' --appendonly no`), or set REDIS_URL (or REDIS_HOST, REDIS_PORT, \
+         REDIS_PASSWORD) to one that runs",
+        config::masked(redis)
+    )
+}

@@ -1,0 +1,706 @@
+//! What happens on one WebSocket, from Welcome to the end: a state machine without sockets and clocks.
+//!
+//! [`Session::handle`] takes an event and the time and returns what is to be done. Whatever takes time
+//! (finding a launcher, its offer) is an [`Action`] whose outcome comes back as an [`Event`]; outcomes carry
+//! the session's id, so that those of an earlier attempt are recognised.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sightline_protocol::inventa::ServiceName;
+use sightline_protocol::prediction::PredictionHeader;
+use sightline_protocol::rpc::{IceCandidate, SessionPhase, SessionStart};
+use sightline_protocol::ws::{
+    ClientMessage, ErrorData, IceServer, Join, PROTOCOL, ServerMessage, SessionState, WELCOME, Welcome,
+};
+use sightline_protocol::{ErrorId, Failure};
+
+mod bucket;
+mod freshness;
+#[cfg(test)]
+mod tests;
+
+use bucket::Bucket;
+use freshness::Freshness;
+
+/// The pipeline of a client that names none.
+pub const DEFAULT_PIPELINE: &str = "webrtc-detect";
+/// Longest message from a client.
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a session the client may begin another one on the same connection.
+const REJOIN_TIMEOUT: Duration = Duration::from_secs(60);
+const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than the call itself may take.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(45);
+const MAX_EARLY_CANDIDATES: usize = 32;
+const MAX_CANDIDATE_BYTES: usize = 1024;
+const MAX_NAME_BYTES: usize = 128;
+
+/// Close codes of RFC 6455.
+pub mod close {
+    pub const NORMAL: u16 = 1000;
+    pub const GOING_AWAY: u16 = 1001;
+    pub const POLICY: u16 = 1008;
+    pub const TOO_BIG: u16 = 1009;
+}
+
+/// Which launcher a session runs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    pub launcher: ServiceName,
+    /// A media bridge of v1: it knows `sdp-offer-req` only.
+    pub v1: bool,
+}
+
+#[derive(Debug)]
+pub enum Event {
+    /// A text message from the client.
+    Message(String),
+    /// A message that is not text, or longer than it may be.
+    NotText,
+    TooLong,
+    /// Another sign of life: a ping or a pong.
+    Heard,
+    /// The client went away.
+    Gone,
+    /// The server stops.
+    Shutdown,
+    /// [`Session::deadline`] has passed.
+    Tick,
+    Placed {
+        session: String,
+        result: Result<Placement, Failure>,
+    },
+    Offer {
+        session: String,
+        placement: Placement,
+        /// The offer as JSON text, `{"sdp":"…"}`.
+        result: Result<String, Failure>,
+    },
+    Accepted {
+        session: String,
+        result: Result<(), Failure>,
+    },
+    Phase {
+        session: String,
+        phase: SessionPhase,
+        reason: Option<Failure>,
+    },
+    Candidate {
+        session: String,
+        candidate: IceCandidate,
+    },
+    LauncherLost {
+        session: String,
+    },
+    Prediction {
+        header: PredictionHeader,
+        entry: serde_json::Value,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    Send(ServerMessage),
+    /// Answer a clock probe with the time of sending.
+    SendClock {
+        t0: f64,
+    },
+    Ping,
+    /// Say goodbye and end the connection.
+    Close {
+        code: u16,
+        reason: &'static str,
+    },
+    /// Check the tenant and find a launcher: [`Event::Placed`].
+    Place {
+        session: String,
+        tenant: String,
+        pipeline: String,
+    },
+    /// Listen for the session's predictions and for its launcher's events.
+    Open {
+        session: String,
+        placement: Placement,
+    },
+    /// Stop listening for them.
+    Shut {
+        session: String,
+    },
+    /// Start the pipeline: [`Event::Offer`].
+    Start {
+        placement: Placement,
+        start: SessionStart,
+    },
+    /// Hand the client's answer to the launcher: [`Event::Accepted`].
+    Accept {
+        placement: Placement,
+        session: String,
+        sdp: String,
+    },
+    /// Hand a candidate of the client to the launcher.
+    Candidate {
+        placement: Placement,
+        session: String,
+        candidate: IceCandidate,
+    },
+    /// End the pipeline.
+    Stop {
+        placement: Placement,
+        session: String,
+    },
+}
+
+/// What all sessions of a server have in common.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Our own name, for the launcher's events.
+    pub reply_to: String,
+    pub ice_servers: Vec<IceServer>,
+}
+
+pub struct Session {
+    settings: Arc<Settings>,
+    new_id: Box<dyn FnMut() -> String + Send>,
+    state: State,
+    /// The client speaks protocol 2.
+    extended: bool,
+    bucket: Bucket,
+    heard: Instant,
+    pinged: Instant,
+}
+
+enum State {
+    /// Waiting for Join, at most until then.
+    Idle(Instant),
+    Active(Box<Active>),
+    Closed,
+}
+
+struct Active {
+    id: String,
+    join: Join,
+    stage: Stage,
+    deadline: Option<Instant>,
+    placement: Option<Placement>,
+    /// What the client was last told.
+    phase: SessionPhase,
+    /// Candidates that came before the answer was accepted.
+    early: Vec<IceCandidate>,
+    freshness: Freshness,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// A launcher is being looked for.
+    Placing,
+    /// The launcher makes its offer.
+    Starting,
+    /// The client makes its answer.
+    Offered,
+    /// The launcher takes the answer.
+    Accepting,
+    /// The answer was taken.
+    Running,
+}
+
+impl Session {
+    /// A connection that was just opened, and its greeting. `new_id` makes unguessable session ids.
+    pub fn new(
+        settings: Arc<Settings>,
+        connection: u64,
+        new_id: impl FnMut() -> String + Send + 'static,
+        now: Instant,
+    ) -> (Self, Vec<Action>) {
+        let session = Self {
+            settings,
+            new_id: Box::new(new_id),
+            state: State::Idle(now + JOIN_TIMEOUT),
+            extended: false,
+            bucket: Bucket::new(now),
+            heard: now,
+            pinged: now,
+        };
+        let welcome = ServerMessage::Welcome(Welcome {
+            id: connection,
+            message: WELCOME.into(),
+        });
+        (session, vec![Action::Send(welcome)])
+    }
+
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// When [`Event::Tick`] is due.
+    pub fn deadline(&self) -> Instant {
+        let liveness = (self.heard + SILENCE).min(self.pinged + PING_EVERY);
+        match &self.state {
+            State::Idle(until) => liveness.min(*until),
+            State::Active(active) => active.deadline.map_or(liveness, |until| liveness.min(until)),
+            State::Closed => liveness,
+        }
+    }
+
+    pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        if self.is_closed() {
+            return self.after_the_end(event);
+        }
+        match event {
+            Event::Message(_) | Event::NotText | Event::Heard if !self.admit(now) => {
+                let failure =
+                    Failure::new(ErrorId::RateLimited, "too many messages: 60 a minute, 30 at once");
+                self.close(failure, close::POLICY, "rate limited")
+            }
+            Event::Message(text) => self.message(&text, now),
+            Event::NotText => vec![self.error(bad_message("only text messages are understood"))],
+            Event::TooLong => {
+                let failure = bad_message("a message is longer than 64 KiB");
+                self.close(failure, close::TOO_BIG, "message too long")
+            }
+            Event::Heard => Vec::new(),
+            Event::Gone => self.gone(),
+            Event::Shutdown => self.shutdown(now),
+            Event::Tick => self.tick(now),
+            Event::Placed { session, result } => self.placed(&session, result, now),
+            Event::Offer {
+                session,
+                placement,
+                result,
+            } => self.offered(session, placement, result, now),
+            Event::Accepted { session, result } => self.accepted(&session, result, now),
+            Event::Phase {
+                session,
+                phase,
+                reason,
+            } => self.phase(&session, phase, reason, now),
+            Event::Candidate { session, candidate } => self.launcher_candidate(&session, candidate),
+            Event::LauncherLost { session } => self.launcher_lost(&session, now),
+            Event::Prediction { header, entry } => self.prediction(&header, entry),
+        }
+    }
+
+    /// Counts a message of the client; false if it is one too many.
+    fn admit(&mut self, now: Instant) -> bool {
+        self.heard = now;
+        self.bucket.take(now)
+    }
+
+    fn message(&mut self, text: &str, now: Instant) -> Vec<Action> {
+        if text.len() > MAX_MESSAGE_BYTES {
+            return self.handle(Event::TooLong, now);
+        }
+        match serde_json::from_str(text) {
+            Ok(ClientMessage::Join(join)) => self.join(join, now),
+            Ok(ClientMessage::SdpOfferAnswer(answer)) => self.answer(answer.sdp, now),
+            Ok(ClientMessage::IceCandidate(candidate)) => self.client_candidate(candidate),
+            Ok(ClientMessage::Stats(probe)) => vec![Action::SendClock { t0: probe.t0 }],
+            Err(error) => vec![self.error(bad_message(format!("this message cannot be read: {error}")))],
+        }
+    }
+
+    fn join(&mut self, join: Join, now: Instant) -> Vec<Action> {
+        if let State::Active(_) = self.state {
+            let failure = bad_message("this connection has a session already: open another one");
+            return vec![self.error(failure)];
+        }
+        self.extended = join.protocol.is_some_and(|protocol| protocol >= PROTOCOL);
+        let pipeline = join.pipeline.clone().unwrap_or_else(|| DEFAULT_PIPELINE.into());
+        if join.tenant_id.len() > MAX_NAME_BYTES || pipeline.len() > MAX_NAME_BYTES {
+            return vec![self.join_error(bad_message("the names in Join are too long"))];
+        }
+        let id = (self.new_id)();
+        let place = Action::Place {
+            session: id.clone(),
+            tenant: join.tenant_id.clone(),
+            pipeline: pipeline.clone(),
+        };
+        self.state = State::Active(Box::new(Active {
+            id,
+            join: Join {
+                pipeline: Some(pipeline),
+                ..join
+            },
+            stage: Stage::Placing,
+            deadline: Some(now + OFFER_TIMEOUT),
+            placement: None,
+            phase: SessionPhase::Starting,
+            early: Vec::new(),
+            freshness: Freshness::default(),
+        }));
+        vec![place]
+    }
+
+    fn placed(&mut self, id: &str, result: Result<Placement, Failure>, now: Instant) -> Vec<Action> {
+        let reply_to = self.settings.reply_to.clone();
+        let Some(active) = self.active_in(id, Stage::Placing) else {
+            return Vec::new();
+        };
+        let placement = match result {
+            Ok(placement) => placement,
+            Err(failure) => return self.fail(failure, now),
+        };
+        active.stage = Stage::Starting;
+        active.placement = Some(placement.clone());
+        let start = SessionStart {
+            session: active.id.clone(),
+            pipeline: active.join.pipeline.clone().unwrap_or_default(),
+            params: active.join.params.clone(),
+            reply_to,
+            trickle: active.join.protocol.is_some_and(|protocol| protocol >= PROTOCOL),
+        };
+        let session = active.id.clone();
+        let mut actions = vec![Action::Open {
+            session: session.clone(),
+            placement: placement.clone(),
+        }];
+        if self.extended {
+            actions.push(Action::Send(ServerMessage::SessionState(SessionState {
+                session,
+                state: SessionPhase::Starting,
+                reason: None,
+                ice_servers: self.settings.ice_servers.clone(),
+            })));
+        }
+        actions.push(Action::Start { placement, start });
+        actions
+    }
+
+    fn offered(
+        &mut self,
+        session: String,
+        placement: Placement,
+        result: Result<String, Failure>,
+        now: Instant,
+    ) -> Vec<Action> {
+        let Some(active) = self.active_in(&session, Stage::Starting) else {
+            // Started for nobody: the client left, or joined anew.
+            return result
+                .map(|_| Action::Stop { placement, session })
+                .into_iter()
+                .collect();
+        };
+        match result {
+            Ok(offer) => {
+                active.stage = Stage::Offered;
+                active.deadline = Some(now + ANSWER_TIMEOUT);
+                vec![Action::Send(ServerMessage::SdpOffer(offer))]
+            }
+            Err(failure) => self.fail(failure, now),
+        }
+    }
+
+    fn answer(&mut self, sdp: String, now: Instant) -> Vec<Action> {
+        let State::Active(active) = &mut self.state else {
+            return vec![self.error(bad_message("there is no session to answer for: send Join first"))];
+        };
+        let (Stage::Offered, Some(placement)) = (active.stage, active.placement.clone()) else {
+            return vec![self.error(bad_message("no offer waits for an answer"))];
+        };
+        if sdp.trim().is_empty() {
+            return vec![self.error(bad_message("the answer is empty"))];
+        }
+        active.stage = Stage::Accepting;
+        active.deadline = Some(now + ACCEPT_TIMEOUT);
+        let session = active.id.clone();
+        vec![Action::Accept {
+            placement,
+            session,
+            sdp,
+        }]
+    }
+
+    fn accepted(&mut self, id: &str, result: Result<(), Failure>, now: Instant) -> Vec<Action> {
+        let Some(active) = self.active_in(id, Stage::Accepting) else {
+            return Vec::new();
+        };
+        if let Err(failure) = result {
+            return self.fail(failure, now);
+        }
+        active.stage = Stage::Running;
+        active.deadline = None;
+        let early = std::mem::take(&mut active.early);
+        let mut actions: Vec<_> = match &active.placement {
+            Some(placement) => early
+                .into_iter()
+                .map(|candidate| Action::Candidate {
+                    placement: placement.clone(),
+                    session: active.id.clone(),
+                    candidate,
+                })
+                .collect(),
+            None => Vec::new(),
+        };
+        actions.extend(self.tell(SessionPhase::Connecting));
+        actions
+    }
+
+    fn client_candidate(&mut self, candidate: IceCandidate) -> Vec<Action> {
+        let plain = candidate.candidate.len() <= MAX_CANDIDATE_BYTES
+            && !candidate.candidate.contains(char::is_control);
+        let State::Active(active) = &mut self.state else {
+            return vec![self.error(bad_message(
+                "there is no session for this candidate: send Join first",
+            ))];
+        };
+        if !plain {
+            return vec![self.error(bad_message("this candidate is not one line of at most 1 KiB"))];
+        }
+        match (active.stage, active.placement.clone()) {
+            // A v1 bridge has all candidates in the SDP.
+            (_, Some(placement)) if placement.v1 => Vec::new(),
+            (Stage::Running, Some(placement)) => vec![Action::Candidate {
+                placement,
+                session: active.id.clone(),
+                candidate,
+            }],
+            (Stage::Offered | Stage::Accepting, _) if active.early.len() < MAX_EARLY_CANDIDATES => {
+                active.early.push(candidate);
+                Vec::new()
+            }
+            (Stage::Offered | Stage::Accepting, _) => {
+                vec![self.error(bad_message("more than 32 candidates before the answer was taken"))]
+            }
+            _ => vec![self.error(bad_message("a candidate before the offer"))],
+        }
+    }
+
+    fn launcher_candidate(&mut self, id: &str, candidate: IceCandidate) -> Vec<Action> {
+        if self.extended && self.active(id).is_some() {
+            vec![Action::Send(ServerMessage::IceCandidate(candidate))]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn phase(&mut self, id: &str, phase: SessionPhase, reason: Option<Failure>, now: Instant) -> Vec<Action> {
+        if self.active(id).is_none() {
+            return Vec::new();
+        }
+        if phase.is_final() {
+            return self.end(phase, reason, false, now);
+        }
+        self.tell(phase).into_iter().collect()
+    }
+
+    fn launcher_lost(&mut self, id: &str, now: Instant) -> Vec<Action> {
+        let Some(launcher) = self.active(id).and_then(|active| active.placement.clone()) else {
+            return Vec::new();
+        };
+        let message = format!(
+            "the launcher `{}` that ran this session is gone; start again to get another one",
+            launcher.launcher
+        );
+        let failure = Failure::new(ErrorId::SessionFailed, message);
+        self.end(SessionPhase::Failed, Some(failure), false, now)
+    }
+
+    fn prediction(&mut self, header: &PredictionHeader, entry: serde_json::Value) -> Vec<Action> {
+        let news = self
+            .active(&header.participant_id)
+            .is_some_and(|active| active.freshness.admit(header));
+        news.then_some(Action::Send(ServerMessage::Prediction(entry)))
+            .into_iter()
+            .collect()
+    }
+
+    fn tick(&mut self, now: Instant) -> Vec<Action> {
+        if now >= self.heard + SILENCE {
+            let mut actions = self.gone();
+            actions.push(Action::Close {
+                code: close::POLICY,
+                reason: "no sign of life for 45 s",
+            });
+            return actions;
+        }
+        let mut actions = Vec::new();
+        if now >= self.pinged + PING_EVERY {
+            self.pinged = now;
+            actions.push(Action::Ping);
+        }
+        let late = match &self.state {
+            State::Idle(until) if now >= *until => {
+                let failure = bad_message("no Join came in time");
+                actions.extend(self.close(failure, close::POLICY, "no Join"));
+                return actions;
+            }
+            State::Active(active) if active.deadline.is_some_and(|until| now >= until) => active.stage,
+            _ => return actions,
+        };
+        let failure = match late {
+            Stage::Placing | Stage::Starting => Failure::new(
+                ErrorId::SessionFailed,
+                "the pipeline made no offer within 10 s; try again, or look into the launcher's log",
+            ),
+            Stage::Offered => bad_message("the offer was not answered within 30 s"),
+            Stage::Accepting | Stage::Running => Failure::new(
+                ErrorId::SessionFailed,
+                "the launcher did not take the answer in time; try again",
+            ),
+        };
+        actions.extend(self.fail(failure, now));
+        actions
+    }
+
+    fn shutdown(&mut self, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let State::Active(_) = self.state {
+            let failure = Failure::new(
+                ErrorId::SessionEnded,
+                "the server is stopping; try again in a moment",
+            );
+            actions = self.end(SessionPhase::Ended, Some(failure), true, now);
+        }
+        self.state = State::Closed;
+        actions.push(Action::Close {
+            code: close::GOING_AWAY,
+            reason: "the server is stopping",
+        });
+        actions
+    }
+
+    /// Frees what the session holds; the client is not there to be told.
+    fn gone(&mut self) -> Vec<Action> {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Active(active) => release(*active, true),
+            State::Idle(_) | State::Closed => Vec::new(),
+        }
+    }
+
+    /// Says why, and ends the connection.
+    fn close(&mut self, failure: Failure, code: u16, reason: &'static str) -> Vec<Action> {
+        let mut actions = vec![self.error(failure)];
+        actions.extend(self.gone());
+        actions.push(Action::Close { code, reason });
+        actions
+    }
+
+    fn fail(&mut self, failure: Failure, now: Instant) -> Vec<Action> {
+        self.end(SessionPhase::Failed, Some(failure), true, now)
+    }
+
+    /// Ends the session, but not the connection. `stop` if the launcher does not know yet.
+    fn end(&mut self, phase: SessionPhase, reason: Option<Failure>, stop: bool, now: Instant) -> Vec<Action> {
+        let idle = State::Idle(now + REJOIN_TIMEOUT);
+        let active = match std::mem::replace(&mut self.state, idle) {
+            State::Active(active) => active,
+            other => {
+                self.state = other;
+                return Vec::new();
+            }
+        };
+        let words = || {
+            reason
+                .clone()
+                .unwrap_or_else(|| Failure::new(ErrorId::SessionEnded, "the session has ended"))
+        };
+        let told = if active.stage == Stage::Placing || (active.stage == Stage::Starting && !self.extended) {
+            self.join_error(words())
+        } else if self.extended {
+            Action::Send(ServerMessage::SessionState(SessionState {
+                session: active.id.clone(),
+                state: phase,
+                reason,
+                ice_servers: Vec::new(),
+            }))
+        } else {
+            self.error(words())
+        };
+        let mut actions = vec![told];
+        actions.extend(release(*active, stop));
+        actions
+    }
+
+    /// Tells a client of protocol 2 where its session is, never backwards and nothing twice.
+    fn tell(&mut self, phase: SessionPhase) -> Option<Action> {
+        let State::Active(active) = &mut self.state else {
+            return None;
+        };
+        if rank(phase) <= rank(active.phase) {
+            return None;
+        }
+        active.phase = phase;
+        let state = SessionState {
+            session: active.id.clone(),
+            state: phase,
+            reason: None,
+            ice_servers: Vec::new(),
+        };
+        self.extended
+            .then_some(Action::Send(ServerMessage::SessionState(state)))
+    }
+
+    /// The session, if it is the one with that id.
+    fn active(&mut self, id: &str) -> Option<&mut Active> {
+        match &mut self.state {
+            State::Active(active) if active.id == id => Some(active),
+            _ => None,
+        }
+    }
+
+    fn active_in(&mut self, id: &str, stage: Stage) -> Option<&mut Active> {
+        self.active(id).filter(|active| active.stage == stage)
+    }
+
+    fn error_data(&self, failure: Failure) -> ErrorData {
+        if self.extended {
+            ErrorData::Failure(failure)
+        } else {
+            ErrorData::Text(failure.message)
+        }
+    }
+
+    fn error(&self, failure: Failure) -> Action {
+        Action::Send(ServerMessage::Error(self.error_data(failure)))
+    }
+
+    fn join_error(&self, failure: Failure) -> Action {
+        Action::Send(ServerMessage::JoinError(self.error_data(failure)))
+    }
+
+    /// A pipeline that comes up after its client has left is stopped.
+    fn after_the_end(&self, event: Event) -> Vec<Action> {
+        match event {
+            Event::Offer {
+                session,
+                placement,
+                result: Ok(_),
+            } => vec![Action::Stop { placement, session }],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn release(active: Active, stop: bool) -> Vec<Action> {
+    let Some(placement) = active.placement else {
+        return Vec::new();
+    };
+    let mut actions = vec![Action::Shut {
+        session: active.id.clone(),
+    }];
+    if stop {
+        actions.push(Action::Stop {
+            placement,
+            session: active.id,
+        });
+    }
+    actions
+}
+
+fn rank(phase: SessionPhase) -> u8 {
+    match phase {
+        SessionPhase::Starting => 0,
+        SessionPhase::Connecting => 1,
+        SessionPhase::Connected => 2,
+        SessionPhase::Ended | SessionPhase::Failed => 3,
+    }
+}
+
+fn bad_message(message: impl Into<String>) -> Failure {
+    Failure::new(ErrorId::BadMessage, message)
+}

@@ -1,0 +1,57 @@
+//! Who may join: v1's tenants, a hash in Redis.
+
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, RedisResult};
+use sightline_protocol::keys::TENANTS;
+use sightline_protocol::{ErrorId, Failure};
+
+/// Exist after the first start, as in v1.
+const INITIAL: [(&str, &str); 5] = [
+    ("defaultTenant", "Default Tenant"),
+    ("tenant2", "Tenant 2"),
+    ("tenant3", "Tenant 3"),
+    ("tenant4", "Tenant 4"),
+    ("tenant5", "Tenant 5"),
+];
+
+#[derive(Clone)]
+pub(crate) struct Tenants {
+    commands: ConnectionManager,
+}
+
+impl Tenants {
+    pub(crate) fn new(commands: ConnectionManager) -> Self {
+        Self { commands }
+    }
+
+    /// Adds the initial tenants that are missing; a name that an operator changed is kept.
+    pub(crate) async fn ensure(&self) -> RedisResult<()> {
+        let mut pipe = redis::pipe();
+        for (id, name) in INITIAL {
+            pipe.hset_nx(TENANTS, id, name).ignore();
+        }
+        pipe.query_async(&mut self.commands.clone()).await
+    }
+
+    pub(crate) async fn check(&self, id: &str) -> Result<(), Failure> {
+        let known: RedisResult<bool> = self.commands.clone().hexists(TENANTS, id).await;
+        match known {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::new(
+                ErrorId::UnknownTenant,
+                format!("no tenant has the id `{id}`"),
+            )),
+            Err(error) => {
+                tracing::warn!(%error, "tenants cannot be read");
+                Err(Failure::new(
+                    ErrorId::Internal,
+                    "the server has lost its connection to Redis; try again in a moment",
+                ))
+            }
+        }
+    }
+
+    pub(crate) async fn ping(&self) -> RedisResult<()> {
+        redis::cmd("PING").query_async(&mut self.commands.clone()).await
+    }
+}

@@ -1,0 +1,41 @@
+//! The web page.
+
+use std::path::Path;
+
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use warp::path::FullPath;
+use warp::reply::{Reply, Response};
+
+/// Where the build puts files whose names change with their content.
+const HASHED: &str = "/assets/";
+
+const NOT_BUILT: &str = "Sightline's signaling is running, but its web page has not been built.\n\n\
+    Build it with\n\n    npm ci --prefix ui && npm run build --prefix ui\n\n\
+    and load this page again, or name another folder with SIGHTLINE_UI_DIR.\n";
+
+/// The files in `folder`, and at `/` words of help while it is missing.
+pub(crate) fn files(folder: &Path) -> BoxedFilter<(Response,)> {
+    if !folder.join("index.html").is_file() {
+        tracing::warn!(
+            folder = %folder.display(),
+            "the web page is not there: build it with `npm ci --prefix ui && npm run build --prefix ui`"
+        );
+    }
+    let files = warp::path::full().and(warp::fs::dir(folder.to_owned())).map(
+        |path: FullPath, file: warp::fs::File| {
+            let cache = if path.as_str().starts_with(HASHED) {
+                "public, max-age=31536000, immutable"
+            } else {
+                "no-cache"
+            };
+            warp::reply::with_header(file, CACHE_CONTROL, cache).into_response()
+        },
+    );
+    let help = warp::path::end().and(warp::get()).map(|| {
+        let text = warp::reply::with_header(NOT_BUILT, CONTENT_TYPE, "text/plain; charset=utf-8");
+        warp::reply::with_header(text, CACHE_CONTROL, "no-cache").into_response()
+    });
+    files.or(help).unify().boxed()
+}
