@@ -311,7 +311,7 @@ impl RedisStreamSink {
                         self,
                         gst::ResourceError::Write,
                         (
-                            "At the end of the stream {lost} buffers could not be written to Redis within {} s",
+                            "At the end of the stream, buffers not written to Redis within {} s and lost: {lost}",
                             DRAIN_TIMEOUT.as_secs()
                         )
                     );
