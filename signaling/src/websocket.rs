@@ -223,6 +223,8 @@ impl Connection {
 
 fn report(session: &str, failure: Option<&Failure>) {
     if let Some(failure) = failure {
-        tracing::info!(session, reason = %failure.id, "refused: {}", failure.message);
+        // The words may quote what a client sent.
+        tracing::info!(session, reason = %failure.id, "refused");
+        tracing::debug!(session, "{}", failure.message);
     }
 }

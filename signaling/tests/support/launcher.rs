@@ -1,0 +1,134 @@
+//! Services that speak real Inventa and do what their script says.
+
+use serde_json::{Value, json};
+use sightline_inventa::{Answer, Config, Inventa, unknown_command};
+use sightline_protocol::inventa::{Request, ServiceName};
+use sightline_protocol::rpc::{PipelineInfo, PipelineKind, PipelineList};
+use sightline_protocol::{ErrorId, Failure};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::SECOND;
+use super::redis_server::RedisServer;
+
+/// A call that a service got.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) method: String,
+    pub(crate) args: Vec<String>,
+}
+
+impl Heard {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.args[0]).unwrap()
+    }
+}
+
+pub(crate) struct Service {
+    pub(crate) inventa: Inventa,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    pub(crate) async fn launcher(redis: &RedisServer, id: &str) -> Self {
+        let info = vec![
+            ("sessions".into(), "0".into()),
+            ("max_sessions".into(), "4".into()),
+        ];
+        Self::start(redis, ServiceName::new("mb", id), info).await
+    }
+
+    /// As v1's: without a word about itself.
+    pub(crate) async fn v1_bridge(redis: &RedisServer, id: &str) -> Self {
+        Self::start(redis, ServiceName::new("mb", id), Vec::new()).await
+    }
+
+    pub(crate) async fn worker(redis: &RedisServer, id: &str) -> Self {
+        Self::start(redis, ServiceName::new("inf", id), Vec::new()).await
+    }
+
+    async fn start(redis: &RedisServer, name: ServiceName, info: Vec<(String, String)>) -> Self {
+        let (sender, heard) = mpsc::unbounded_channel();
+        let shutdown = CancellationToken::new();
+        let handler = move |request: Request| {
+            let answer = answer(&request);
+            if request.method != "pipeline-list" {
+                let Request { method, args, .. } = request;
+                sender.send(Heard { method, args }).ok();
+            }
+            std::future::ready(answer)
+        };
+        let config = Config::new(redis.client(), name);
+        let inventa = Inventa::start(config, handler, shutdown.clone()).await.unwrap();
+        let orchestrator = ServiceName::new("sgn", "");
+        inventa
+            .register(&orchestrator, move || info.clone())
+            .await
+            .unwrap();
+        Self {
+            inventa,
+            heard,
+            shutdown,
+        }
+    }
+
+    /// The next call, which must be of that method.
+    pub(crate) async fn expect(&mut self, method: &str) -> Heard {
+        let heard = tokio::time::timeout(10 * SECOND, self.heard.recv())
+            .await
+            .unwrap_or_else(|_| panic!("no call of {method}"))
+            .unwrap();
+        assert_eq!(heard.method, method, "{heard:?}");
+        heard
+    }
+
+    pub(crate) async fn call_signaling(&self, method: &str, argument: Value) -> Answer {
+        let to = ServiceName::new("sgn", "test");
+        let argument = argument.to_string();
+        self.inventa
+            .call(&to, method, &[&argument], 5 * SECOND)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.inventa.stopped().await;
+    }
+}
+
+fn answer(request: &Request) -> Answer {
+    let done = || Ok(vec!["{}".to_owned()]);
+    match request.method.as_str() {
+        "pipeline-list" => Ok(vec![serde_json::to_string(&pipelines()).unwrap()]),
+        "session-start" => {
+            let start: Value = serde_json::from_str(&request.args[0]).unwrap();
+            if start["params"]["fps"] == json!(1000) {
+                let words = "`fps` is 1000: it must be 1 to 60";
+                return Err(Failure::new(ErrorId::InvalidParam, words).to_string());
+            }
+            Ok(vec![json!({"sdp": "v=0\r\ns=a|b!c\r\n"}).to_string()])
+        }
+        "sdp-offer-req" => Ok(vec![r#"{"type":"offer","sdp":"v=0 from v1"}"#.into()]),
+        "sdp-accept-offer-answer" => Ok(vec!["succeeded".into()]),
+        "session-candidate" | "session-stop" => done(),
+        other => Err(unknown_command(other)),
+    }
+}
+
+fn pipelines() -> PipelineList {
+    let pipeline = |name: &str, kind, needs_worker| PipelineInfo {
+        name: name.into(),
+        kind,
+        summary: "for a test".into(),
+        needs_worker,
+        params: Default::default(),
+    };
+    PipelineList {
+        pipelines: vec![
+            pipeline("webrtc-local", PipelineKind::Session, false),
+            pipeline("webrtc-detect", PipelineKind::Session, true),
+        ],
+    }
+}

@@ -1,0 +1,147 @@
+//! A real server on a free port with a real Redis, a launcher that follows a script, and a client.
+
+#[path = "../../../protocol/inventa/tests/support/redis.rs"]
+pub(crate) mod redis_server;
+
+mod client;
+mod launcher;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub(crate) use client::Client;
+pub(crate) use launcher::Service;
+use redis_server::RedisServer;
+use sightline_protocol::ws::IceServer;
+use signaling::config::Config;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) struct Scene {
+    pub(crate) redis: RedisServer,
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) server: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Scene {
+    pub(crate) async fn new() -> Self {
+        Self::with_ui(Path::new("/nonexistent")).await
+    }
+
+    pub(crate) async fn with_ui(ui_dir: &Path) -> Self {
+        let redis = RedisServer::start();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let config = config(&redis, address, ui_dir.to_owned());
+        let server = tokio::spawn(signaling::run(config, listener, shutdown.clone()));
+        eventually("the server is there", async || {
+            redis.client().get_connection().is_ok() && get(address, "/healthz").await.status == 200
+        })
+        .await;
+        Self {
+            redis,
+            address,
+            shutdown,
+            server,
+        }
+    }
+
+    /// With one launcher and one worker, so that sessions are served.
+    pub(crate) async fn ready() -> (Self, Service, Service) {
+        let scene = Self::new().await;
+        let launcher = Service::launcher(&scene.redis, "test").await;
+        let worker = Service::worker(&scene.redis, "test").await;
+        eventually("ready", async || scene.get("/readyz").await.status == 200).await;
+        (scene, launcher, worker)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> HttpResponse {
+        get(self.address, path).await
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address, "/signaling").await
+    }
+
+    /// What a worker of ours does when it has found something.
+    pub(crate) async fn publish(&self, session: &str, fields: &[(&str, &str)]) {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let json = sightline_protocol::prediction::fields_to_json(fields);
+        let mut redis = self
+            .redis
+            .client()
+            .get_multiplexed_async_connection()
+            .await
+            .unwrap();
+        let channel = sightline_protocol::keys::predictions_channel(session);
+        let _: () = redis::AsyncCommands::publish(&mut redis, channel, json)
+            .await
+            .unwrap();
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn config(redis: &RedisServer, address: SocketAddr, ui_dir: PathBuf) -> Config {
+    Config {
+        address,
+        redis: redis.client().get_connection_info().clone(),
+        ui_dir,
+        ice_servers: vec![IceServer {
+            urls: vec!["stun:stun.example.org:3478".into()],
+            username: None,
+            credential: None,
+        }],
+        workers_expected: true,
+        id: "test".into(),
+    }
+}
+
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition().await {
+        assert!(begun.elapsed() < 20 * SECOND, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+pub(crate) struct HttpResponse {
+    pub(crate) status: u16,
+    /// Lower case.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl HttpResponse {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// A request as written: no client library tidies up the path.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> HttpResponse {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    HttpResponse {
+        status: head[9..12].parse().unwrap(),
+        head: head.to_lowercase(),
+        body: body.to_owned(),
+    }
+}
