@@ -173,9 +173,11 @@ fn has_composition(features: Option<&gst::CapsFeaturesRef>) -> bool {
 fn with_composition(caps: &gst::CapsRef, wanted: bool) -> gst::Caps {
     let structures = caps.iter_with_features().map(|(structure, features)| {
         let mut features = features.to_owned();
-        features.remove(COMPOSITION);
-        if wanted {
-            features.add(COMPOSITION);
+        if !features.is_any() {
+            features.remove(COMPOSITION);
+            if wanted {
+                features.add(COMPOSITION);
+            }
         }
         (structure.to_owned(), features)
     });
@@ -371,7 +373,7 @@ impl BaseTransformImpl for Overlay {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Failed,
-                ["Frame cannot be drawn on: {error}"]
+                ("Frame cannot be drawn on: {error}")
             );
             gst::FlowError::Error
         })?;

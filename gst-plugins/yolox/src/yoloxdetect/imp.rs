@@ -120,7 +120,7 @@ impl YoloxDetect {
         let Some(model) = settings.model.clone() else {
             return Err(gst::error_msg!(
                 gst::ResourceError::Settings,
-                ["No model: set the property `model` to the path of a YOLOX .onnx file"]
+                ("No model: set the property `model` to the path of a YOLOX .onnx file")
             ));
         };
         let config = Config {
@@ -174,21 +174,24 @@ impl YoloxDetect {
         match ClassFilter::new(list.clone(), state.detector.labels()) {
             Ok(filter) => state.filter = filter,
             Err(error) => {
-                gst::element_imp_warning!(self, gst::ResourceError::Settings, ["{error}"]);
+                gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{error}"));
                 state.filter.list = list;
             }
         }
     }
 
-    /// Whether this frame's turn has come.
+    /// Whether this frame's turn has come. A shorter interval holds at once.
     fn is_due(state: &mut State, interval: u32) -> bool {
-        let due = state.wait == 0;
-        state.wait = if due {
-            interval
-        } else {
-            state.wait.min(interval) - 1
-        };
-        due
+        match state.wait.min(interval) {
+            0 => {
+                state.wait = interval;
+                true
+            }
+            wait => {
+                state.wait = wait - 1;
+                false
+            }
+        }
     }
 
     fn infer(&self, state: &mut State, buffer: &mut gst::BufferRef) -> Result<(), gst::FlowError> {
@@ -273,7 +276,7 @@ impl YoloxDetect {
     /// Posts an error that ends the stream.
     fn fail(&self, what: &str) -> gst::FlowError {
         gst::error!(CAT, imp = self, "{what}");
-        gst::element_imp_error!(self, gst::ResourceError::Failed, ["{what}"]);
+        gst::element_imp_error!(self, gst::ResourceError::Failed, ("{what}"));
         gst::FlowError::Error
     }
 }
@@ -307,7 +310,7 @@ fn error_message(error: &DetectorError) -> gst::ErrorMessage {
         }
         _ => gst::ResourceError::Failed,
     };
-    gst::error_msg!(kind, ["{error}"])
+    gst::error_msg!(kind, ("{error}"))
 }
 
 #[glib::object_subclass]
