@@ -37,7 +37,7 @@ pub(crate) enum Error {
     Url { url: String, reason: String },
     #[error("Cannot connect to Redis at {url}: {cause}")]
     Connect { url: String, cause: String },
-    #[error("Redis at {url} refuses: {cause}")]
+    #[error("Redis at {url} refuses, {cause}")]
     Refused { url: String, cause: String },
     #[error("Cannot start the threads that talk to Redis: {0}")]
     Runtime(String),
@@ -135,11 +135,11 @@ impl Server {
         .await
     }
 
-    /// The error as people should read it.
-    pub(crate) fn refused(&self, error: &RedisError) -> Error {
+    /// The error of a Redis that answers, but not as wanted.
+    pub(crate) fn refused(&self, cause: &str) -> Error {
         Error::Refused {
             url: self.url.clone(),
-            cause: describe(error),
+            cause: cause.to_owned(),
         }
     }
 

@@ -285,8 +285,9 @@ impl Publisher {
                 }
                 Severity::NoGroup | Severity::Permanent => {
                     self.count_dropped();
-                    let refused = self.link.server().refused(&error);
-                    let text = format!("Cannot write to stream `{}`. {refused}", self.config.stream);
+                    let cause = connection::describe(&error);
+                    let cause = format!("cannot write to `{}`: {cause}", self.config.stream);
+                    let text = self.link.server().refused(&cause).to_string();
                     self.slot.fail(text.clone());
                     self.reporter.fail(text);
                     return Written::No;

@@ -54,6 +54,17 @@ struct Reader {
     reporter: Reporter,
 }
 
+impl Config {
+    fn describe(&self, error: &RedisError) -> String {
+        format!(
+            "cannot read `{}` as group `{}`: {}",
+            self.streams.join("`, `"),
+            self.group,
+            connection::describe(error)
+        )
+    }
+}
+
 /// The element must stop; the slot and the bus know why.
 struct Failed;
 
@@ -72,7 +83,7 @@ pub(crate) fn start_and_wait(
             tokio::try_join!(server.connect(READ_TIMEOUT), server.connect(WRITE_TIMEOUT))?;
         create_groups(&mut reading, &config)
             .await
-            .map_err(|error| server.refused(&error))?;
+            .map_err(|error| server.refused(&config.describe(&error)))?;
         let reading = Link::new(
             server.clone(),
             reading,
@@ -196,17 +207,17 @@ impl Reader {
                 Ok(())
             }
             Severity::Full | Severity::NoGroup => {
-                self.reporter.warn(self.link.server().refused(&error));
+                let cause = self.config.describe(&error);
+                self.reporter.warn(self.link.server().refused(&cause));
                 tokio::time::sleep(PAUSE_AFTER_ERROR).await;
                 Ok(())
             }
             Severity::Permanent => {
-                let refused = self.link.server().refused(&error);
-                let text = format!(
-                    "Cannot read `{}` as group `{}`. {refused}",
-                    self.config.streams.join("`, `"),
-                    self.config.group
-                );
+                let text = self
+                    .link
+                    .server()
+                    .refused(&self.config.describe(&error))
+                    .to_string();
                 self.slot.fail(text.clone());
                 self.reporter.fail(text);
                 Err(Failed)

@@ -48,7 +48,11 @@ impl Reclaimer {
                     Err(error) if Severity::of(&error) == Severity::Lost => self.link.lost(&error),
                     // The reader creates the group again.
                     Err(error) if Severity::of(&error) == Severity::NoGroup => {}
-                    Err(error) => self.reporter.warn(self.link.server().refused(&error)),
+                    Err(error) => {
+                        let cause =
+                            format!("cannot reclaim from `{stream}`: {}", connection::describe(&error));
+                        self.reporter.warn(self.link.server().refused(&cause));
+                    }
                 }
             }
         }

@@ -261,6 +261,27 @@ fn a_group_that_vanishes_is_made_again() {
 }
 
 #[test]
+fn a_key_of_another_kind_is_an_error_at_start_and_later() {
+    let redis = Redis::start();
+    let mut connection = redis.connect();
+    let _: () = connection.set("images", "no stream").unwrap();
+    let pipeline = Pipeline::parse(&redis.url(), SOURCE);
+    assert!(pipeline.set_state(gst::State::Playing).is_err());
+    let error = pipeline.error();
+    assert!(error.matches(gst::ResourceError::OpenRead), "{error:?}");
+    assert!(error.message().contains("`images`"), "{error}");
+
+    let _: () = connection.del("images").unwrap();
+    let pipeline = Pipeline::play(&redis, SOURCE);
+    add_v1(&mut connection, "images", 1);
+    pull(&pipeline);
+    let _: () = connection.set("images", "no stream").unwrap();
+    let error = pipeline.error();
+    assert!(error.matches(gst::ResourceError::Read), "{error:?}");
+    assert!(error.message().contains("WRONGTYPE"), "{error}");
+}
+
+#[test]
 fn a_pause_loses_nothing() {
     let redis = Redis::start();
     let mut connection = redis.connect();

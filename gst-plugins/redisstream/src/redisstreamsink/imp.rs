@@ -229,7 +229,8 @@ impl RedisStreamSink {
             entry,
             read_at,
         } = self.identify(settings, buffer)?;
-        let picture = lock(&self.state).size.unwrap_or_default();
+        let size = lock(&self.state).size;
+        let picture = size.unwrap_or_default();
         let inference = InferenceMeta::read(buffer);
         let published = entry.as_ref().and_then(|entry| published_micros(&entry.id));
         let since = |end: Option<u64>, start: Option<u64>| Some(end?.saturating_sub(start?));
@@ -237,14 +238,18 @@ impl RedisStreamSink {
         let prediction = Prediction {
             detections: detections(buffer, picture),
             picture,
-            pts: header.pts.or_else(|| self.running_time(buffer)),
+            // A worker's running time says nothing of the session's.
+            pts: match entry {
+                Some(_) => header.pts,
+                None => header.pts.or_else(|| self.running_time(buffer)),
+            },
             participant_id: header.participant_id,
             timestamp: header.timestamp,
             seq: header.seq,
             captured: header.captured,
             // A v1 frame has no size but the picture's.
-            width: header.width.or(Some(picture.0)),
-            height: header.height.or(Some(picture.1)),
+            width: header.width.or(size.map(|(width, _)| width)),
+            height: header.height.or(size.map(|(_, height)| height)),
             traceparent: header.traceparent,
             worker: settings.worker_id.clone(),
             timings: Timings {
