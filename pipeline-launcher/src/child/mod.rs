@@ -92,6 +92,10 @@ fn send(reports: &mut UnixStream, report: &Report) -> std::io::Result<()> {
     reports.write_all(to_line(report)?.as_bytes())
 }
 
+fn unheard(error: std::io::Error) -> Failure {
+    Failure::new(ErrorId::Internal, format!("the launcher does not listen any more: {error}"))
+}
+
 /// Kills this very process unless it has ended by then.
 fn kill_after(grace: Duration) {
     std::thread::spawn(move || {
@@ -122,9 +126,11 @@ fn drive(
         })?),
         None => None,
     };
-    let result = pipeline.play().and_then(|()| {
-        if let Some(session) = &mut session {
-            session.create_offer();
+    let result = pipeline.play().and_then(|running| {
+        match &mut session {
+            Some(session) => session.create_offer(),
+            None if running => send(reports, &Report::Running).map_err(unheard)?,
+            None => {}
         }
         handle(&pipeline, session.as_mut(), incoming, reports)
     });
@@ -175,9 +181,7 @@ fn handle(
             (None | Some(Event::WebRtc(_)), None) => None,
         };
         if let Some(report) = report {
-            send(reports, &report).map_err(|error| {
-                Failure::new(ErrorId::Internal, format!("the launcher does not listen any more: {error}"))
-            })?;
+            send(reports, &report).map_err(unheard)?;
         }
     }
 }

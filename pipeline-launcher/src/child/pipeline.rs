@@ -73,18 +73,15 @@ impl Pipeline {
         }
     }
 
-    pub(super) fn play(&self) -> Result<(), Failure> {
-        match self.0.set_state(gst::State::Playing) {
-            Ok(_) => Ok(()),
-            // The cause is on its way over the bus, which `judge` reads; but it may not be.
-            Err(_) => {
-                let error = self.0.bus().and_then(|bus| bus.pop_filtered(&[gst::MessageType::Error]));
-                match error.as_ref().map(|message| self.judge(message)) {
-                    Some(Err(failure)) => Err(failure),
-                    _ => Ok(()),
-                }
-            }
+    /// Starts it. True if it runs: a live one does at once, others when their first frame is through.
+    pub(super) fn play(&self) -> Result<bool, Failure> {
+        let paused = self.0.set_state(gst::State::Paused);
+        let live = paused == Ok(gst::StateChangeSuccess::NoPreroll);
+        // A refused change says why on the bus, which is being listened to.
+        if paused.is_ok() && self.0.set_state(gst::State::Playing).is_err() {
+            return Ok(false);
         }
+        Ok(live)
     }
 
     pub(super) fn stop(&self) {

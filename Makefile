@@ -1,0 +1,49 @@
+# `make run` and `make test` are all that most people need; both install what is missing.
+.POSIX:
+.PHONY: run test build check bench setup setup-test ui model clean
+
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+# Everything on this machine: Redis (unless REDIS_URL names one), two workers, launcher, signaling, page.
+run: build model
+	@SIGHTLINE_WORKERS=$${SIGHTLINE_WORKERS:-2} exec target/release/pipeline-launcher up
+
+# All tests, of every kind.
+test: setup-test ui model
+	cargo build --release --workspace
+	scripts/test.sh
+
+# Release programs and plugins in target/release, the page in ui/dist.
+build: setup ui
+	cargo build --release --workspace
+
+# What must hold before a commit, without running the tests.
+check: setup-test ui
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	npm --prefix ui run check
+	cargo run --quiet -p pipeline-launcher -- check --deny-warnings pipelines
+
+# Measures accuracy against YOLOX's own demo; needs a local data folder (see bench/README.md).
+bench: build model
+	bench/run.sh
+
+setup:
+	@scripts/setup.sh run
+
+setup-test:
+	@scripts/setup.sh test
+
+# Rebuilt when a source is newer than the built page.
+ui: ui/dist/index.html
+
+ui/dist/index.html: ui/package-lock.json ui/index.html $(shell find ui/src -type f)
+	@scripts/setup.sh run
+	npm --prefix ui ci --no-audit --no-fund
+	npm --prefix ui run build
+
+model:
+	@scripts/model.py $${SIGHTLINE_MODEL:-yolox_nano}
+
+clean:
+	rm -rf target ui/dist ui/node_modules

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# All tests. Each part can be run alone: `scripts/test.sh rust|ui|models|e2e`.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+
+# A test that provokes a GStreamer critical has found a bug.
+export G_DEBUG=fatal-criticals
+export RUST_BACKTRACE=1
+
+rust() {
+    say "Rust: unit, harness and property tests"
+    cargo test --workspace --quiet --no-fail-fast
+    say "Pipeline descriptions"
+    cargo run --quiet -p pipeline-launcher -- check --deny-warnings pipelines
+}
+
+ui() {
+    say "UI: types and unit tests"
+    npm --prefix ui run --silent check
+    npm --prefix ui test --silent
+}
+
+models() {
+    say "The built-in test model, and the accuracy bench's own tests"
+    local python=$root/target/test-venv/bin/python
+    [ -x "$python" ] || python3 -m venv "$root/target/test-venv"
+    "$python" -c 'import onnxruntime, numpy' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check onnxruntime==1.32.0 numpy
+    "$python" models/test_blobs.py
+    "$python" bench/accuracy/test_accuracy.py
+}
+
+e2e() {
+    say "End to end, in a real browser"
+    node --test --test-concurrency=1 e2e/
+}
+
+if [ $# -gt 0 ]; then "$@"; else rust; ui; models; e2e; fi
