@@ -137,6 +137,8 @@ fn build(path: &Path) -> Result<Environment, String> {
     let environment = ort::init_from(path)
         .map_err(|error| error.to_string())?
         .with_name("sightline")
+        // Nothing is sent. Only ORT_DISABLE_TELEMETRY=1 in the environment keeps the library from preparing to;
+        // setting that here would race with other threads that read the environment.
         .with_telemetry(false)
         .with_logger(Arc::new(log))
         .build()

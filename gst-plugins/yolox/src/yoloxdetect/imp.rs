@@ -11,7 +11,7 @@
 
 use std::path::PathBuf;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gst::glib;
 use gst::prelude::*;
@@ -82,6 +82,7 @@ impl Settings {
 /// What a running element has.
 struct State {
     detector: Detector,
+    labels: Labels,
     /// Of the negotiated caps.
     video: Option<(VideoInfo, Layout)>,
     /// Frames still to be passed on before the next inference.
@@ -137,18 +138,14 @@ impl YoloxDetect {
         gst::info!(
             CAT,
             imp = self,
-            "{}: input {}×{}, {} classes, {} predictions on strides {:?}, boxes {} the graph, metadata {:?}",
+            "{}: input {}×{}, {} classes, {} predictions on strides {:?}, decoded in the graph: {}, metadata {:?}",
             config.model.display(),
             facts.size.0,
             facts.size.1,
             facts.classes,
             facts.anchors,
             facts.strides,
-            if facts.decoded {
-                "decoded in"
-            } else {
-                "not decoded in"
-            },
+            facts.decoded,
             facts.metadata,
         );
         if settings.execution_provider == ExecutionProvider::Auto {
@@ -159,6 +156,7 @@ impl YoloxDetect {
             );
         }
         Ok(State {
+            labels: detector.labels().clone(),
             detector,
             video: None,
             wait: 0,
@@ -171,7 +169,7 @@ impl YoloxDetect {
         if state.filter.list == list {
             return;
         }
-        match ClassFilter::new(list.clone(), state.detector.labels()) {
+        match ClassFilter::new(list.clone(), &state.labels) {
             Ok(filter) => state.filter = filter,
             Err(error) => {
                 gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{error}"));
@@ -194,38 +192,29 @@ impl YoloxDetect {
         }
     }
 
-    fn infer(&self, state: &mut State, buffer: &mut gst::BufferRef) -> Result<(), gst::FlowError> {
-        let settings = lock(&self.settings).clone();
-        if buffer.flags().contains(gst::BufferFlags::GAP) || !Self::is_due(state, settings.interval) {
+    fn process(&self, state: &mut State, buffer: &mut gst::BufferRef) -> Result<(), gst::FlowError> {
+        let (params, interval, messages, classes) = {
+            let settings = lock(&self.settings);
+            let changed = (settings.classes != state.filter.list).then(|| settings.classes.clone());
+            (settings.params(), settings.interval, settings.messages, changed)
+        };
+        if let Some(list) = classes {
+            self.update_filter(state, list);
+        }
+        if buffer.flags().contains(gst::BufferFlags::GAP) || !Self::is_due(state, interval) {
             lock(&self.stats).skip();
             return Ok(());
         }
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.update_filter(state, settings.classes.clone());
-        let Some((info, layout)) = &state.video else {
-            return Err(gst::FlowError::NotNegotiated);
-        };
-        let size = (info.width(), info.height());
-        let (detections, times) = {
-            let frame = VideoFrameRef::from_buffer_ref_readable(buffer, info)
-                .map_err(|error| self.fail(&format!("Frame cannot be read: {error}")))?;
-            let picture = layout::picture(&frame, *layout)
-                .map_err(|error| self.fail(&format!("Frame cannot be read: {error}")))?;
-            let (objects, times) = state
-                .detector
-                .detect(&picture, &settings.params(), &state.filter.wanted)
-                .map_err(|error| self.fail(&error.to_string()))?;
-            (objects.to_vec(), times)
-        };
-        let labels = state.detector.labels();
-        let detections: Vec<_> = detections
-            .iter()
-            .map(|object| detection(object, labels, size))
-            .collect();
+        let (detections, times) = self.infer(state, &params, buffer)?;
+        let info = state
+            .video
+            .as_ref()
+            .map(|(info, _)| (info.width(), info.height()));
+        let size = info.ok_or(gst::FlowError::NotNegotiated)?;
         for detection in &detections {
             add_detection(buffer, detection, size);
         }
-        let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let meta = InferenceMeta {
             model: state.detector.model().name.clone(),
             started: micros(started),
@@ -235,19 +224,7 @@ impl YoloxDetect {
         };
         meta.attach(buffer)
             .map_err(|error| self.fail(&error.to_string()))?;
-        self.report(buffer, size, &detections, &times, settings.messages);
-        Ok(())
-    }
-
-    fn report(
-        &self,
-        buffer: &gst::BufferRef,
-        (width, height): (u32, u32),
-        detections: &[Detection],
-        times: &Times,
-        messages: bool,
-    ) {
-        lock(&self.stats).infer(detections.len(), times);
+        lock(&self.stats).infer(detections.len(), &times);
         gst::log!(
             CAT,
             imp = self,
@@ -255,12 +232,37 @@ impl YoloxDetect {
             buffer.pts(),
             detections.len()
         );
-        if !messages {
-            return;
+        if messages {
+            self.post(buffer.pts(), size, &detections);
         }
+        Ok(())
+    }
+
+    fn infer(
+        &self,
+        state: &mut State,
+        params: &Params,
+        buffer: &gst::BufferRef,
+    ) -> Result<(Vec<Detection>, Times), gst::FlowError> {
+        let (info, layout) = state.video.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
+        let unreadable = |why: &dyn std::fmt::Display| self.fail(&format!("Frame cannot be read: {why}"));
+        let frame =
+            VideoFrameRef::from_buffer_ref_readable(buffer, info).map_err(|error| unreadable(&error))?;
+        let picture = layout::picture(&frame, *layout).map_err(|error| unreadable(&error))?;
+        let (objects, times) = state
+            .detector
+            .detect(&picture, params, &state.filter.wanted)
+            .map_err(|error| self.fail(&error.to_string()))?;
+        let size = (info.width(), info.height());
+        let to_detection = |object| detection(object, &state.labels, size);
+        Ok((objects.iter().map(to_detection).collect(), times))
+    }
+
+    /// Posts what was found as a message.
+    fn post(&self, pts: Option<gst::ClockTime>, (width, height): (u32, u32), detections: &[Detection]) {
         let json = serde_json::to_string(detections).unwrap_or_else(|_| "[]".into());
         let structure = gst::Structure::builder("yoloxdetect")
-            .field("pts", buffer.pts().map_or(u64::MAX, gst::ClockTime::nseconds))
+            .field("pts", pts.map_or(u64::MAX, gst::ClockTime::nseconds))
             .field("width", i32::try_from(width).unwrap_or(i32::MAX))
             .field("height", i32::try_from(height).unwrap_or(i32::MAX))
             .field("detections", json)
@@ -279,6 +281,10 @@ impl YoloxDetect {
         gst::element_imp_error!(self, gst::ResourceError::Failed, ("{what}"));
         gst::FlowError::Error
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn detection(object: &Object, labels: &Labels, (width, height): (u32, u32)) -> Detection {
@@ -526,7 +532,7 @@ impl BaseTransformImpl for YoloxDetect {
         };
         let mut state = lock(&self.state);
         let state = state.as_mut().ok_or(gst::FlowError::Flushing)?;
-        self.infer(state, buffer.make_mut())?;
+        self.process(state, buffer.make_mut())?;
         Ok(GenerateOutputSuccess::Buffer(buffer))
     }
 }
