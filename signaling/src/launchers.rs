@@ -35,7 +35,14 @@ pub(crate) struct Launchers {
     orchestrator: Orchestrator,
     hub: Arc<Hub>,
     /// Held while it is being renewed, so that many who ask at once cause one round of calls.
-    seen: tokio::sync::Mutex<Option<(Instant, Vec<Launcher>)>>,
+    seen: tokio::sync::Mutex<Option<Seen>>,
+}
+
+struct Seen {
+    at: Instant,
+    /// All that are registered, and those of them that answer.
+    names: Vec<ServiceName>,
+    launchers: Vec<Launcher>,
 }
 
 impl Launchers {
@@ -155,42 +162,52 @@ impl Launchers {
     async fn look(&self) -> Vec<Launcher> {
         let mut seen = self.seen.lock().await;
         let names = self.orchestrator.services(kind::MEDIA_BRIDGE);
-        if let Some((at, launchers)) = &*seen {
-            let same = launchers.iter().map(|launcher| &launcher.name).eq(&names);
-            if same && at.elapsed() < LIST_MAX_AGE {
-                return launchers.clone();
-            }
+        if let Some(seen) = &*seen
+            && seen.names == names
+            && seen.at.elapsed() < LIST_MAX_AGE
+        {
+            return seen.launchers.clone();
         }
-        let launchers = join_all(names.into_iter().map(|name| self.look_at(name))).await;
-        *seen = Some((Instant::now(), launchers.clone()));
+        let looks = names.iter().map(|name| self.look_at(name));
+        let launchers: Vec<Launcher> = join_all(looks)
+            .await
+            .into_iter()
+            .zip(&names)
+            .filter_map(|(look, name)| {
+                look.inspect_err(|error| tracing::warn!(launcher = %name, %error, "passed over"))
+                    .ok()
+            })
+            .collect();
+        *seen = Some(Seen {
+            at: Instant::now(),
+            names,
+            launchers: launchers.clone(),
+        });
         launchers
     }
 
-    async fn look_at(&self, name: ServiceName) -> Launcher {
-        let told = self.inventa.info(&name).await.unwrap_or_else(|error| {
-            tracing::warn!(launcher = %name, %error, "cannot read what a launcher tells of itself");
-            Default::default()
-        });
+    async fn look_at(&self, name: &ServiceName) -> Result<Launcher, Failure> {
+        let told = self
+            .inventa
+            .info(name)
+            .await
+            .map_err(|error| failure(error.into()))?;
         let number = |field: &str| told.get(field).and_then(|value| value.parse().ok());
         let v1 = told.is_empty();
         let pipelines = if v1 {
             Vec::new()
         } else {
-            self.call::<PipelineList>(&name, method::PIPELINE_LIST, &Done {}, LIST_TIMEOUT)
-                .await
-                .map(|list| list.pipelines)
-                .unwrap_or_else(|error| {
-                    tracing::warn!(launcher = %name, %error, "a launcher does not tell its pipelines");
-                    Vec::new()
-                })
+            self.call::<PipelineList>(name, method::PIPELINE_LIST, &Done {}, LIST_TIMEOUT)
+                .await?
+                .pipelines
         };
-        Launcher {
-            name,
+        Ok(Launcher {
+            name: name.clone(),
             v1,
             sessions: number(info::SESSIONS).unwrap_or(0),
             max_sessions: number(info::MAX_SESSIONS),
             pipelines,
-        }
+        })
     }
 
     async fn call<T: DeserializeOwned>(

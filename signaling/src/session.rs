@@ -7,11 +7,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::prediction::PredictionHeader;
 use sightline_protocol::rpc::{IceCandidate, SessionPhase, SessionStart};
 use sightline_protocol::ws::{
-    ClientMessage, ErrorData, IceServer, Join, PROTOCOL, ServerMessage, SessionState, WELCOME, Welcome,
+    ClientMessage, ErrorData, Join, PROTOCOL, ServerMessage, SessionState, WELCOME, Welcome,
 };
 use sightline_protocol::{ErrorId, Failure};
 
@@ -19,9 +18,11 @@ mod bucket;
 mod freshness;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use bucket::Bucket;
 use freshness::Freshness;
+pub use types::{Action, Event, Placement, Settings};
 
 /// The pipeline of a client that names none.
 pub const DEFAULT_PIPELINE: &str = "webrtc-detect";
@@ -47,121 +48,6 @@ pub mod close {
     pub const GOING_AWAY: u16 = 1001;
     pub const POLICY: u16 = 1008;
     pub const TOO_BIG: u16 = 1009;
-}
-
-/// Which launcher a session runs on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
-    pub launcher: ServiceName,
-    /// A media bridge of v1: it knows `sdp-offer-req` only.
-    pub v1: bool,
-}
-
-#[derive(Debug)]
-pub enum Event {
-    /// A text message from the client.
-    Message(String),
-    /// A message that is not text, or longer than it may be.
-    NotText,
-    TooLong,
-    /// Another sign of life: a ping or a pong.
-    Heard,
-    /// The client went away.
-    Gone,
-    /// The server stops.
-    Shutdown,
-    /// [`Session::deadline`] has passed.
-    Tick,
-    Placed {
-        session: String,
-        result: Result<Placement, Failure>,
-    },
-    Offer {
-        session: String,
-        placement: Placement,
-        /// The offer as JSON text, `{"sdp":"…"}`.
-        result: Result<String, Failure>,
-    },
-    Accepted {
-        session: String,
-        result: Result<(), Failure>,
-    },
-    Phase {
-        session: String,
-        phase: SessionPhase,
-        reason: Option<Failure>,
-    },
-    Candidate {
-        session: String,
-        candidate: IceCandidate,
-    },
-    LauncherLost {
-        session: String,
-    },
-    Prediction {
-        header: PredictionHeader,
-        entry: serde_json::Value,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    Send(ServerMessage),
-    /// Answer a clock probe with the time of sending.
-    SendClock {
-        t0: f64,
-    },
-    Ping,
-    /// Say goodbye and end the connection.
-    Close {
-        code: u16,
-        reason: &'static str,
-    },
-    /// Check the tenant and find a launcher: [`Event::Placed`].
-    Place {
-        session: String,
-        tenant: String,
-        pipeline: String,
-    },
-    /// Listen for the session's predictions and for its launcher's events.
-    Open {
-        session: String,
-        placement: Placement,
-    },
-    /// Stop listening for them.
-    Shut {
-        session: String,
-    },
-    /// Start the pipeline: [`Event::Offer`].
-    Start {
-        placement: Placement,
-        start: SessionStart,
-    },
-    /// Hand the client's answer to the launcher: [`Event::Accepted`].
-    Accept {
-        placement: Placement,
-        session: String,
-        sdp: String,
-    },
-    /// Hand a candidate of the client to the launcher.
-    Candidate {
-        placement: Placement,
-        session: String,
-        candidate: IceCandidate,
-    },
-    /// End the pipeline.
-    Stop {
-        placement: Placement,
-        session: String,
-    },
-}
-
-/// What all sessions of a server have in common.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Our own name, for the launcher's events.
-    pub reply_to: String,
-    pub ice_servers: Vec<IceServer>,
 }
 
 pub struct Session {
@@ -190,8 +76,10 @@ struct Active {
     placement: Option<Placement>,
     /// What the client was last told.
     phase: SessionPhase,
-    /// Candidates that came before the answer was accepted.
+    /// The client's candidates that came before its answer was accepted.
     early: Vec<IceCandidate>,
+    /// The launcher's candidates that overtook its offer.
+    overtaking: Vec<IceCandidate>,
     freshness: Freshness,
 }
 
@@ -331,6 +219,7 @@ impl Session {
             placement: None,
             phase: SessionPhase::Starting,
             early: Vec::new(),
+            overtaking: Vec::new(),
             freshness: Freshness::default(),
         }));
         vec![place]
@@ -389,7 +278,11 @@ impl Session {
             Ok(offer) => {
                 active.stage = Stage::Offered;
                 active.deadline = Some(now + ANSWER_TIMEOUT);
-                vec![Action::Send(ServerMessage::SdpOffer(offer))]
+                let candidates = std::mem::take(&mut active.overtaking);
+                std::iter::once(ServerMessage::SdpOffer(offer))
+                    .chain(candidates.into_iter().map(ServerMessage::IceCandidate))
+                    .map(Action::Send)
+                    .collect()
             }
             Err(failure) => self.fail(failure, now),
         }
@@ -471,10 +364,19 @@ impl Session {
     }
 
     fn launcher_candidate(&mut self, id: &str, candidate: IceCandidate) -> Vec<Action> {
-        if self.extended && self.active(id).is_some() {
-            vec![Action::Send(ServerMessage::IceCandidate(candidate))]
-        } else {
-            Vec::new()
+        if !self.extended {
+            return Vec::new();
+        }
+        match self.active(id) {
+            // A browser takes candidates only after the offer.
+            Some(active) if active.stage < Stage::Offered => {
+                if active.overtaking.len() < MAX_EARLY_CANDIDATES {
+                    active.overtaking.push(candidate);
+                }
+                Vec::new()
+            }
+            Some(_) => vec![Action::Send(ServerMessage::IceCandidate(candidate))],
+            None => Vec::new(),
         }
     }
 

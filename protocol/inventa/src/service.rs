@@ -46,8 +46,19 @@ impl Inventa {
         orchestrator: &ServiceName,
         info: impl Fn() -> Vec<(String, String)> + Send + Sync + 'static,
     ) -> Result<(), RegisterError> {
+        let keeper = Keeper {
+            inventa: self.clone(),
+            orchestrator: orchestrator.clone(),
+            info,
+            again: Arc::new(Notify::new()),
+        };
         let begun = Instant::now();
-        while let Err(last) = self.register_once(orchestrator).await {
+        // What others shall know of us is there before anybody hears of us.
+        loop {
+            keeper.refresh(true).await;
+            let Err(last) = self.register_once(orchestrator).await else {
+                break;
+            };
             let waited = begun.elapsed();
             if waited >= REGISTER_TIMEOUT * REGISTER_TRIES || self.inner.shutdown.is_cancelled() {
                 return Err(RegisterError {
@@ -60,16 +71,7 @@ impl Inventa {
             tokio::time::sleep(REGISTER_PAUSE).await;
         }
         tracing::info!(service = %self.inner.name, %orchestrator, "registered");
-        let again = Arc::new(Notify::new());
-        if self.inner.register_again.set(Arc::clone(&again)).is_ok() {
-            let keeper = Keeper {
-                inventa: self.clone(),
-                orchestrator: orchestrator.clone(),
-                info,
-                again,
-            };
-            // Once before returning: an orchestrator that looks for our key finds it.
-            keeper.refresh(true).await;
+        if self.inner.register_again.set(Arc::clone(&keeper.again)).is_ok() {
             self.inner.tasks.spawn(keeper.run());
         }
         Ok(())

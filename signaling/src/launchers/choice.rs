@@ -77,7 +77,7 @@ pub(crate) fn choose(
 pub(crate) fn no_launcher() -> Failure {
     Failure::new(
         ErrorId::NoLauncher,
-        "no pipeline launcher is registered; start `pipeline-launcher serve` with the same Redis",
+        "no pipeline launcher answers; start `pipeline-launcher serve` with the same Redis",
     )
 }
 

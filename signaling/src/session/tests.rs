@@ -1,5 +1,8 @@
 use serde_json::{Value, json};
 
+use sightline_protocol::inventa::ServiceName;
+use sightline_protocol::ws::IceServer;
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -373,6 +376,13 @@ fn candidates_of_the_launcher_reach_protocol_2_only() {
     };
     assert_eq!(kinds(&Scene::offered(2).event(event())), ["IceCandidate"]);
     assert!(Scene::offered(1).event(event()).is_empty());
+
+    // Never before the offer.
+    let mut scene = Scene::new();
+    scene.join(2);
+    scene.event(placed("s1", placement()));
+    assert!(scene.event(event()).is_empty());
+    assert_eq!(kinds(&scene.event(offer("s1"))), ["SdpOffer", "IceCandidate"]);
 }
 
 #[test]
