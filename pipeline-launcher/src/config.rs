@@ -29,8 +29,13 @@ impl RedisArgs {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         given(&self.redis_url).or_else(|| {
             let host = given(&self.redis_host)?;
-            let password = given(&self.redis_password).map(|password| format!(":{}@", percent_encoded(&password)));
-            Some(format!("redis://{}{host}:{}/", password.unwrap_or_default(), self.redis_port))
+            let password =
+                given(&self.redis_password).map(|password| format!(":{}@", percent_encoded(&password)));
+            Some(format!(
+                "redis://{}{host}:{}/",
+                password.unwrap_or_default(),
+                self.redis_port
+            ))
         })
     }
 }
@@ -39,7 +44,13 @@ impl RedisArgs {
 fn percent_encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 
@@ -142,7 +153,11 @@ impl ServeArgs {
 
 pub fn host() -> anyhow::Result<String> {
     let host = hostname::get().context("the host has no name")?;
-    Ok(host.to_string_lossy().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect())
+    Ok(host
+        .to_string_lossy()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect())
 }
 
 #[cfg(test)]
@@ -160,7 +175,14 @@ mod tests {
         let url = args.url().unwrap();
         assert_eq!(url, "redis://:a%40b@redis:6380/");
         assert_eq!(masked(&url), "redis://***@redis:6380/");
-        assert_eq!(RedisArgs { redis_host: None, ..args }.url(), None);
+        assert_eq!(
+            RedisArgs {
+                redis_host: None,
+                ..args
+            }
+            .url(),
+            None
+        );
     }
 
     #[test]

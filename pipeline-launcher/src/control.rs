@@ -14,7 +14,9 @@ pub enum Command {
     /// The first command, and once only.
     Start(Box<Start>),
     /// The peer's answer to our offer.
-    Answer { sdp: String },
+    Answer {
+        sdp: String,
+    },
     Candidate(IceCandidate),
     /// End in order: the process exits with 0.
     Stop,
@@ -47,12 +49,19 @@ pub struct Network {
 pub enum Report {
     /// GStreamer is initialised: `Start` will be fast.
     Ready,
-    Offer { sdp: String },
+    Offer {
+        sdp: String,
+    },
     AnswerTaken,
-    AnswerRefused { message: String },
+    AnswerRefused {
+        message: String,
+    },
     Candidate(IceCandidate),
     /// The ICE connection's state changed (W3C names).
-    Ice { new: String, old: String },
+    Ice {
+        new: String,
+        old: String,
+    },
     /// Media can flow; of a worker: frames can be taken.
     Running,
     /// Over; the process exits with 1.
@@ -74,7 +83,9 @@ mod tests {
 
     #[test]
     fn an_sdp_stays_on_one_line() {
-        let command = Command::Answer { sdp: "v=0\r\na=x\n".into() };
+        let command = Command::Answer {
+            sdp: "v=0\r\na=x\n".into(),
+        };
         let line = to_line(&command).unwrap();
         assert_eq!(line.matches('\n').count(), 1);
         assert_eq!(serde_json::from_str::<Command>(&line).unwrap(), command);

@@ -1,5 +1,6 @@
 //! Starts and supervises GStreamer pipelines described in files, one process each.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -51,8 +52,13 @@ fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::List(folders) => list::list(&folders).map(|()| ExitCode::SUCCESS),
         Verb::Run(args) => runtime()?.block_on(run::run(args)),
         Verb::Serve(args) => runtime()?.block_on(async {
-            let url = args.redis.url().unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
-            serve::serve(*args, url, on_signal()?).await.map(|()| ExitCode::SUCCESS)
+            let url = args
+                .redis
+                .url()
+                .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
+            serve::serve(*args, url, on_signal()?)
+                .await
+                .map(|()| ExitCode::SUCCESS)
         }),
         Verb::Up(args) => {
             runtime()?.block_on(async { up::up(*args, on_signal()?).await.map(|()| ExitCode::SUCCESS) })
@@ -61,7 +67,10 @@ fn go(verb: Verb) -> anyhow::Result<ExitCode> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")
 }
 
 /// Cancelled by SIGINT or SIGTERM.
@@ -84,10 +93,15 @@ fn on_signal() -> anyhow::Result<CancellationToken> {
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,ort=warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::env::var("SIGHTLINE_LOG").is_ok_and(|format| format == "json") {
         log.json().init();
     } else {
-        log.with_target(false).compact().init();
+        log.with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .compact()
+            .init();
     }
 }

@@ -45,7 +45,11 @@ impl Models {
     /// `extra` (from the configuration) is searched before `home`, then a local data folder, if present.
     pub fn new(home: PathBuf, extra: Option<PathBuf>) -> Self {
         let data = home.join("../../shared/data/models");
-        let folders = extra.into_iter().chain([home.clone()]).chain(data.is_dir().then_some(data)).collect();
+        let folders = extra
+            .into_iter()
+            .chain([home.clone()])
+            .chain(data.is_dir().then_some(data))
+            .collect();
         Self { home, folders }
     }
 
@@ -53,9 +57,15 @@ impl Models {
     pub fn find(&self, name: &str) -> Result<Model, String> {
         if name.ends_with(".onnx") {
             let path = PathBuf::from(name);
-            let stem = path.file_stem().map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
+            let stem = path
+                .file_stem()
+                .map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned());
             return if path.is_file() {
-                Ok(Model { name: stem, path, labels: None })
+                Ok(Model {
+                    name: stem,
+                    path,
+                    labels: None,
+                })
             } else {
                 Err(format!("there is no model file {name}"))
             };
@@ -70,11 +80,20 @@ impl Models {
             ));
         };
         let mut rejected = Vec::new();
-        for path in self.folders.iter().map(|folder| folder.join(&entry.file)).filter(|path| path.is_file()) {
+        for path in self
+            .folders
+            .iter()
+            .map(|folder| folder.join(&entry.file))
+            .filter(|path| path.is_file())
+        {
             let sum = sha256(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             if sum == entry.sha256 || entry.also_sha256.contains(&sum) {
                 let labels = entry.labels.as_ref().map(|labels| self.home.join(labels));
-                return Ok(Model { name: name.to_owned(), path, labels });
+                return Ok(Model {
+                    name: name.to_owned(),
+                    path,
+                    labels,
+                });
             }
             rejected.push(format!("{} has sha256 {sum}", path.display()));
         }
@@ -85,7 +104,11 @@ impl Models {
                 rejected.join("; ")
             ));
         }
-        let folders: Vec<_> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
+        let folders: Vec<_> = self
+            .folders
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect();
         Err(format!(
             "the model `{name}` ({}) is in none of {}. `make model` fetches it; SIGHTLINE_MODEL_DIR names another folder",
             entry.file,
@@ -102,7 +125,10 @@ impl Models {
 }
 
 fn sha256(path: &Path) -> std::io::Result<String> {
-    Ok(Sha256::digest(std::fs::read(path)?).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Sha256::digest(std::fs::read(path)?)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 #[cfg(test)]
@@ -135,7 +161,12 @@ mod tests {
         let models = Models::new(folder.path().to_owned(), None);
         assert!(models.find("absent").unwrap_err().contains("is in none of"));
         assert!(models.find("forged").unwrap_err().contains("has sha256"));
-        assert!(models.find("nobody").unwrap_err().contains("it names absent, forged, m"));
+        assert!(
+            models
+                .find("nobody")
+                .unwrap_err()
+                .contains("it names absent, forged, m")
+        );
         assert!(models.find("/none/x.onnx").unwrap_err().contains("no model file"));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 
 const STARTED: Duration = Duration::from_secs(5);
@@ -21,7 +21,8 @@ pub struct PrivateRedis {
 impl PrivateRedis {
     pub async fn start() -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("sightline-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(&folder, permissions)?;
         let child = spawn(&folder)?;
@@ -51,8 +52,14 @@ impl PrivateRedis {
     }
 
     async fn stop(&mut self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid && rustix::process::kill_process(pid, Signal::TERM).is_ok() {
+        let pid = self
+            .child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid
+            && rustix::process::kill_process(pid, Signal::TERM).is_ok()
+        {
             let ended = tokio::time::timeout(STOPPED, self.child.wait()).await;
             tracing::debug!(?ended, "redis-server stopped");
         }
@@ -83,10 +90,22 @@ fn socket(folder: &Path) -> PathBuf {
 /// Camera frames never touch a disk: no snapshots, no log of commands.
 fn spawn(folder: &Path) -> anyhow::Result<Child> {
     let arguments = [
-        "--save", "", "--appendonly", "no", "--port", "0", "--maxmemory", "512mb", "--maxmemory-policy",
-        "noeviction", "--loglevel", "warning", "--daemonize", "no",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--port",
+        "0",
+        "--maxmemory",
+        "512mb",
+        "--maxmemory-policy",
+        "noeviction",
+        "--loglevel",
+        "warning",
+        "--daemonize",
+        "no",
     ];
-    Command::new("redis-server")
+    crate::supervisor::process::tied_to_us("KILL", Path::new("redis-server"))
         .args(arguments)
         .arg("--unixsocket")
         .arg(socket(folder))

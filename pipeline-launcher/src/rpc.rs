@@ -35,7 +35,9 @@ impl Rpc {
             method::PIPELINE_LIST => json(&self.catalogue.list()),
             other => return Err(unknown_command(other)),
         };
-        result.map(|value| vec![value]).map_err(|failure| failure.to_string())
+        result
+            .map(|value| vec![value])
+            .map_err(|failure| failure.to_string())
     }
 
     async fn start(&self, request: &Request) -> Result<String, Failure> {
@@ -56,7 +58,9 @@ impl Rpc {
     }
 
     async fn answer(&self, request: &Request) -> Result<String, Failure> {
-        self.sessions.answer(text(request, 0)?, text(request, 1)?.to_owned()).await?;
+        self.sessions
+            .answer(text(request, 0)?, text(request, 1)?.to_owned())
+            .await?;
         Ok(SUCCEEDED.to_owned())
     }
 
@@ -74,15 +78,28 @@ impl Rpc {
 }
 
 fn text(request: &Request, index: usize) -> Result<&str, Failure> {
-    request.args.get(index).map(String::as_str).filter(|text| !text.is_empty()).ok_or_else(|| {
-        let message = format!("`{}` needs {} arguments that are not empty", request.method, index + 1);
-        Failure::new(ErrorId::BadMessage, message)
-    })
+    request
+        .args
+        .get(index)
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| {
+            let message = format!(
+                "`{}` needs {} arguments that are not empty",
+                request.method,
+                index + 1
+            );
+            Failure::new(ErrorId::BadMessage, message)
+        })
 }
 
 fn argument<T: DeserializeOwned>(request: &Request) -> Result<T, Failure> {
-    serde_json::from_str(text(request, 0)?)
-        .map_err(|error| Failure::new(ErrorId::BadMessage, format!("the argument of `{}`: {error}", request.method)))
+    serde_json::from_str(text(request, 0)?).map_err(|error| {
+        Failure::new(
+            ErrorId::BadMessage,
+            format!("the argument of `{}`: {error}", request.method),
+        )
+    })
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, Failure> {

@@ -34,7 +34,9 @@ enum Event {
 pub fn run() -> anyhow::Result<ExitCode> {
     end_with_the_launcher().context("cannot tie this process to its launcher")?;
     let control = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let mut reports = control.try_clone().context("standard input is not the launcher's socket")?;
+    let mut reports = control
+        .try_clone()
+        .context("standard input is not the launcher's socket")?;
     crate::plugins::init()?;
 
     let (events, incoming) = mpsc::channel();
@@ -67,7 +69,13 @@ fn end_with_the_launcher() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, Signal};
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // A picture in memory must not end up in a core file.
-    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    rustix::process::setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )?;
     Ok(())
 }
 
@@ -93,7 +101,10 @@ fn send(reports: &mut UnixStream, report: &Report) -> std::io::Result<()> {
 }
 
 fn unheard(error: std::io::Error) -> Failure {
-    Failure::new(ErrorId::Internal, format!("the launcher does not listen any more: {error}"))
+    Failure::new(
+        ErrorId::Internal,
+        format!("the launcher does not listen any more: {error}"),
+    )
 }
 
 /// Kills this very process unless it has ended by then.

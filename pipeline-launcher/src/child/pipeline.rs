@@ -23,12 +23,19 @@ impl Pipeline {
     pub(super) fn build(start: &Start) -> Result<Self, Failure> {
         let name = &start.pipeline.name;
         let element = gst::parse::launch_full(&start.pipeline.launch, None, gst::ParseFlags::FATAL_ERRORS)
-            .map_err(|error| failed(format!("GStreamer refuses the pipeline `{name}`: {}", error.message())))?;
+            .map_err(|error| {
+                failed(format!(
+                    "GStreamer refuses the pipeline `{name}`: {}",
+                    error.message()
+                ))
+            })?;
         let pipeline = match element.downcast::<gst::Pipeline>() {
             Ok(pipeline) => pipeline,
             Err(element) => {
                 let pipeline = gst::Pipeline::new();
-                pipeline.add(&element).map_err(|error| failed(error.to_string()))?;
+                pipeline
+                    .add(&element)
+                    .map_err(|error| failed(error.to_string()))?;
                 pipeline
             }
         };
@@ -55,7 +62,9 @@ impl Pipeline {
                 _ => &[],
             };
             for property in properties {
-                let unset = element.property::<Option<String>>(property).is_none_or(|value| value.is_empty());
+                let unset = element
+                    .property::<Option<String>>(property)
+                    .is_none_or(|value| value.is_empty());
                 if unset || *property == "consumer" {
                     element.set_property(property, identity);
                 }
@@ -94,9 +103,11 @@ impl Pipeline {
     pub(super) fn judge(&self, message: &gst::Message) -> Result<Verdict, Failure> {
         match message.view() {
             gst::MessageView::Error(error) => {
-                let source = message.src().map_or_else(|| "the pipeline".into(), |source| source.name());
-                tracing::debug!(debug = ?error.debug(), "error on the bus");
-                Err(failed(format!("{source}: {}", error.error().message())))
+                let source = message
+                    .src()
+                    .map_or_else(|| "the pipeline".into(), |source| source.name());
+                let detail = error.debug().map(|debug| detail(&debug)).unwrap_or_default();
+                Err(failed(format!("{source}: {}{detail}", error.error().message())))
             }
             gst::MessageView::Warning(warning) => {
                 tracing::warn!(source = ?message.src().map(|source| source.name()), "{}", warning.error().message());
@@ -110,7 +121,9 @@ impl Pipeline {
                 Ok(Verdict::GoOn)
             }
             gst::MessageView::StateChanged(change) => {
-                let own = message.src().is_some_and(|source| source == self.0.upcast_ref::<gst::Object>());
+                let own = message
+                    .src()
+                    .is_some_and(|source| source == self.0.upcast_ref::<gst::Object>());
                 let playing = own && change.current() == gst::State::Playing;
                 Ok(if playing { Verdict::Playing } else { Verdict::GoOn })
             }
@@ -119,9 +132,24 @@ impl Pipeline {
     }
 }
 
+/// What an error's debug text adds for people: its last line, after the place in GStreamer's sources.
+fn detail(debug: &str) -> String {
+    let last = debug.lines().last().unwrap_or_default().trim();
+    if last.is_empty() || last.contains("():") {
+        String::new()
+    } else {
+        format!(" ({last})")
+    }
+}
+
 /// Sets a property to a text, converted to the property's type.
 fn assign(pipeline: &gst::Pipeline, assignment: &Assignment) -> Result<(), Failure> {
-    let Assignment { element, property, value, .. } = assignment;
+    let Assignment {
+        element,
+        property,
+        value,
+        ..
+    } = assignment;
     let target = pipeline
         .by_name(element)
         .ok_or_else(|| failed(format!("the pipeline has no element named `{element}`")))?;
@@ -131,8 +159,11 @@ fn assign(pipeline: &gst::Pipeline, assignment: &Assignment) -> Result<(), Failu
     let value = if spec.value_type() == glib::Type::STRING {
         value.to_value()
     } else {
-        glib::Value::deserialize_with_pspec(value, &spec)
-            .map_err(|_| failed(format!("the property `{element}.{property}` does not take this value")))?
+        glib::Value::deserialize_with_pspec(value, &spec).map_err(|_| {
+            failed(format!(
+                "the property `{element}.{property}` does not take this value"
+            ))
+        })?
     };
     target.set_property_from_value(property, &value);
     Ok(())

@@ -10,20 +10,35 @@ const MAX_CANDIDATES: usize = 20;
 /// Checks an answer to our offer of one video section; returns it without the candidates that we cannot use.
 pub(super) fn clean_answer(sdp: &str) -> Result<String, String> {
     if sdp.len() > MAX_BYTES {
-        return Err(format!("the SDP has {} bytes; {MAX_BYTES} are allowed", sdp.len()));
+        return Err(format!(
+            "the SDP has {} bytes; {MAX_BYTES} are allowed",
+            sdp.len()
+        ));
     }
     if !sdp.starts_with("v=0") {
         return Err("the SDP does not start with `v=0`".into());
     }
-    let lines: Vec<_> = sdp.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<_> = sdp
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .collect();
     let media: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("m=")).collect();
-    let mids: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("a=mid:")).collect();
+    let mids: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("a=mid:"))
+        .collect();
     match media[..] {
         [video] if video.starts_with("video 0 ") => {
             return Err("the peer refuses the video: it has none of the codecs that were offered".into());
         }
         [video] if video.starts_with("video ") => {}
-        _ => return Err(format!("the answer has {} media sections; one of video was offered", media.len())),
+        _ => {
+            return Err(format!(
+                "the answer has {} media sections; one of video was offered",
+                media.len()
+            ));
+        }
     }
     if mids.len() != 1 {
         return Err("the answer's video section has no `a=mid`".into());
@@ -36,7 +51,9 @@ pub(super) fn clean_answer(sdp: &str) -> Result<String, String> {
     let mut candidates = 0;
     let mut clean = String::with_capacity(sdp.len());
     for line in lines {
-        if let Some(candidate) = line.strip_prefix("a=") && candidate.starts_with("candidate:") {
+        if let Some(candidate) = line.strip_prefix("a=")
+            && candidate.starts_with("candidate:")
+        {
             candidates += 1;
             if candidates > MAX_CANDIDATES || !is_usable(candidate) {
                 continue;
@@ -58,8 +75,12 @@ pub(super) fn clean_answer(sdp: &str) -> Result<String, String> {
 pub(super) fn is_usable(candidate: &str) -> bool {
     let mut parts = candidate.split_ascii_whitespace();
     candidate.len() < 512
-        && parts.next().is_some_and(|foundation| foundation.starts_with("candidate:"))
-        && parts.nth(3).is_some_and(|address| address.parse::<IpAddr>().is_ok())
+        && parts
+            .next()
+            .is_some_and(|foundation| foundation.starts_with("candidate:"))
+        && parts
+            .nth(3)
+            .is_some_and(|address| address.parse::<IpAddr>().is_ok())
 }
 
 /// Our candidate as it is told to the peer: with the public address in place of the host's own.
@@ -83,7 +104,9 @@ pub(super) fn advertise_offer(sdp: &str, public: &[IpAddr]) -> String {
     let mut offer = String::with_capacity(sdp.len());
     for line in sdp.lines() {
         let line = match line.strip_prefix("a=") {
-            Some(candidate) if candidate.starts_with("candidate:") => format!("a={}", advertise(candidate, public)),
+            Some(candidate) if candidate.starts_with("candidate:") => {
+                format!("a={}", advertise(candidate, public))
+            }
             _ => line.to_owned(),
         };
         // Several addresses of the host may have become one.
@@ -111,7 +134,10 @@ mod tests {
     #[test]
     fn names_are_not_resolved() {
         let clean = clean_answer(ANSWER).unwrap();
-        assert!(clean.contains("192.0.2.7") && !clean.contains(".local"), "{clean}");
+        assert!(
+            clean.contains("192.0.2.7") && !clean.contains(".local"),
+            "{clean}"
+        );
     }
 
     #[test]
@@ -142,14 +168,20 @@ mod tests {
     fn the_public_address_replaces_the_hosts() {
         let public: [IpAddr; 1] = ["203.0.113.9".parse().unwrap()];
         let host = "candidate:1 1 UDP 2015363327 10.0.0.5 12000 typ host";
-        assert_eq!(advertise(host, &public), "candidate:1 1 UDP 2015363327 203.0.113.9 12000 typ host");
+        assert_eq!(
+            advertise(host, &public),
+            "candidate:1 1 UDP 2015363327 203.0.113.9 12000 typ host"
+        );
         for same in [
             "candidate:1 1 UDP 1 fd00::2 12000 typ host",
             "candidate:1 1 UDP 1 198.51.100.1 12000 typ srflx raddr 10.0.0.5 rport 1",
         ] {
             assert_eq!(advertise(same, &public), same);
         }
-        let offer = format!("v=0\r\na={host}\r\na={}\r\n", host.replace("10.0.0.5", "10.0.0.6"));
+        let offer = format!(
+            "v=0\r\na={host}\r\na={}\r\n",
+            host.replace("10.0.0.5", "10.0.0.6")
+        );
         assert_eq!(advertise_offer(&offer, &public).matches("203.0.113.9").count(), 1);
     }
 

@@ -49,7 +49,10 @@ pub(super) struct Session {
 enum Offer {
     None,
     /// Waiting for candidates until then.
-    Gathering { since: Instant, until: Instant },
+    Gathering {
+        since: Instant,
+        until: Instant,
+    },
     Sent,
 }
 
@@ -64,7 +67,8 @@ impl Session {
         network: &Network,
         tell: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
-        let webrtc = find(pipeline.bin(), "webrtcbin").ok_or_else(|| failed("the pipeline has no webrtcbin"))?;
+        let webrtc =
+            find(pipeline.bin(), "webrtcbin").ok_or_else(|| failed("the pipeline has no webrtcbin"))?;
         let session = Self {
             webrtc,
             network: network.clone(),
@@ -88,7 +92,9 @@ impl Session {
             agent.set_property("max-rtp-port", u32::from(port));
         }
         // Its TCP candidates leak sockets in the versions people have.
-        if let Some(nice) = agent.find_property("agent").map(|_| agent.property::<glib::Object>("agent"))
+        if let Some(nice) = agent
+            .find_property("agent")
+            .map(|_| agent.property::<glib::Object>("agent"))
             && nice.has_property("ice-tcp")
         {
             nice.set_property("ice-tcp", false);
@@ -113,7 +119,8 @@ impl Session {
             "add-transceiver",
             &[&WebRTCRTPTransceiverDirection::Recvonly, &caps],
         );
-        let transceiver = transceiver.ok_or_else(|| failed("webrtcbin refuses the codecs of the pipeline"))?;
+        let transceiver =
+            transceiver.ok_or_else(|| failed("webrtcbin refuses the codecs of the pipeline"))?;
         transceiver.set_property("do-nack", true);
         Ok(())
     }
@@ -129,23 +136,29 @@ impl Session {
             None
         });
         let tell = Arc::clone(&self.tell);
-        self.webrtc.connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
-            if webrtc.property::<WebRTCICEGatheringState>("ice-gathering-state") == WebRTCICEGatheringState::Complete {
-                tell(Event::Gathered);
-            }
-        });
+        self.webrtc
+            .connect_notify(Some("ice-gathering-state"), move |webrtc, _| {
+                if webrtc.property::<WebRTCICEGatheringState>("ice-gathering-state")
+                    == WebRTCICEGatheringState::Complete
+                {
+                    tell(Event::Gathered);
+                }
+            });
         let tell = Arc::clone(&self.tell);
-        self.webrtc.connect_notify(Some("ice-connection-state"), move |webrtc, _| {
-            tell(Event::Ice(webrtc.property("ice-connection-state")));
-        });
+        self.webrtc
+            .connect_notify(Some("ice-connection-state"), move |webrtc, _| {
+                tell(Event::Ice(webrtc.property("ice-connection-state")));
+            });
         let tell = Arc::clone(&self.tell);
-        self.webrtc.connect_notify(Some("connection-state"), move |webrtc, _| {
-            tell(Event::Connection(webrtc.property("connection-state")));
-        });
+        self.webrtc
+            .connect_notify(Some("connection-state"), move |webrtc, _| {
+                tell(Event::Connection(webrtc.property("connection-state")));
+            });
         // The description links the video; whatever else comes must not stop the bundle.
         let bin = pipeline.bin().downgrade();
         self.webrtc.connect_pad_added(move |_, pad| {
-            if let (Some(bin), gst::PadDirection::Src, false) = (bin.upgrade(), pad.direction(), pad.is_linked())
+            if let (Some(bin), gst::PadDirection::Src, false) =
+                (bin.upgrade(), pad.direction(), pad.is_linked())
                 && let Err(error) = discard(&bin, pad)
             {
                 tracing::warn!(%error, "an unexpected stream cannot be discarded");
@@ -157,7 +170,8 @@ impl Session {
     pub(super) fn create_offer(&mut self) {
         let tell = Arc::clone(&self.tell);
         let promise = gst::Promise::with_change_func(move |reply| tell(Event::OfferMade(read_offer(reply))));
-        self.webrtc.emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
+        self.webrtc
+            .emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
     }
 
     /// When [`Self::deadline_passed`] wants to be called.
@@ -169,11 +183,16 @@ impl Session {
     }
 
     pub(super) fn deadline_passed(&mut self) -> Option<Report> {
-        let Offer::Gathering { since, .. } = self.offer else { return None };
+        let Offer::Gathering { since, .. } = self.offer else {
+            return None;
+        };
         if self.candidates > 0 || since.elapsed() >= NO_CANDIDATE {
             return self.send_offer();
         }
-        self.offer = Offer::Gathering { since, until: Instant::now() + Duration::from_millis(100) };
+        self.offer = Offer::Gathering {
+            since,
+            until: Instant::now() + Duration::from_millis(100),
+        };
         None
     }
 
@@ -182,14 +201,18 @@ impl Session {
             Event::OfferMade(Ok(offer)) => {
                 let tell = Arc::clone(&self.tell);
                 let promise = gst::Promise::with_change_func(move |_| tell(Event::OfferSet));
-                self.webrtc.emit_by_name::<()>("set-local-description", &[&offer, &promise]);
+                self.webrtc
+                    .emit_by_name::<()>("set-local-description", &[&offer, &promise]);
                 Ok(None)
             }
             Event::OfferMade(Err(error)) => Err(failed(format!("webrtcbin makes no offer: {error}"))),
             Event::OfferSet if self.network.trickle => Ok(self.send_offer()),
             Event::OfferSet => {
                 let since = Instant::now();
-                self.offer = Offer::Gathering { since, until: since + GATHERING };
+                self.offer = Offer::Gathering {
+                    since,
+                    until: since + GATHERING,
+                };
                 Ok(None)
             }
             Event::Candidate { line, candidate } => {
@@ -205,7 +228,10 @@ impl Session {
             Event::Gathered => Ok(None),
             Event::Ice(state) => {
                 let old = std::mem::replace(&mut self.ice, state);
-                Ok((old != state).then(|| Report::Ice { new: ice_name(state).into(), old: ice_name(old).into() }))
+                Ok((old != state).then(|| Report::Ice {
+                    new: ice_name(state).into(),
+                    old: ice_name(old).into(),
+                }))
             }
             Event::Connection(WebRTCPeerConnectionState::Connected) => Ok(Some(Report::Running)),
             Event::Connection(WebRTCPeerConnectionState::Failed) => Err(failed(
@@ -218,9 +244,13 @@ impl Session {
 
     fn send_offer(&mut self) -> Option<Report> {
         self.offer = Offer::Sent;
-        let description = self.webrtc.property::<Option<WebRTCSessionDescription>>("local-description")?;
+        let description = self
+            .webrtc
+            .property::<Option<WebRTCSessionDescription>>("local-description")?;
         let text = description.sdp().as_text().ok()?;
-        Some(Report::Offer { sdp: sdp::advertise_offer(&text, &self.network.public_ips) })
+        Some(Report::Offer {
+            sdp: sdp::advertise_offer(&text, &self.network.public_ips),
+        })
     }
 
     pub(super) fn take_answer(&mut self, answer: &str) -> Option<Report> {
@@ -235,9 +265,13 @@ impl Session {
         };
         let description = WebRTCSessionDescription::new(WebRTCSDPType::Answer, message);
         let promise = gst::Promise::new();
-        self.webrtc.emit_by_name::<()>("set-remote-description", &[&description, &promise]);
+        self.webrtc
+            .emit_by_name::<()>("set-remote-description", &[&description, &promise]);
         promise.wait();
-        match promise.get_reply().and_then(|reply| reply.get::<glib::Error>("error").ok()) {
+        match promise
+            .get_reply()
+            .and_then(|reply| reply.get::<glib::Error>("error").ok())
+        {
             Some(error) => refused(format!("webrtcbin refuses the answer: {}", error.message())),
             None => Some(Report::AnswerTaken),
         }
@@ -246,47 +280,62 @@ impl Session {
     pub(super) fn take_candidate(&self, candidate: &IceCandidate) {
         if sdp::is_usable(&candidate.candidate) {
             let line = candidate.sdp_m_line_index.unwrap_or(0);
-            self.webrtc.emit_by_name::<()>("add-ice-candidate", &[&line, &candidate.candidate]);
+            self.webrtc
+                .emit_by_name::<()>("add-ice-candidate", &[&line, &candidate.candidate]);
         }
     }
 }
 
-fn read_offer(reply: Result<Option<&gst::StructureRef>, gst::PromiseError>) -> Result<WebRTCSessionDescription, String> {
-    let reply = reply.map_err(|error| format!("{error:?}"))?.ok_or("an empty reply")?;
+fn read_offer(
+    reply: Result<Option<&gst::StructureRef>, gst::PromiseError>,
+) -> Result<WebRTCSessionDescription, String> {
+    let reply = reply
+        .map_err(|error| format!("{error:?}"))?
+        .ok_or("an empty reply")?;
     reply.get("offer").map_err(|_| {
-        reply.get::<glib::Error>("error").map_or_else(|_| "no offer in the reply".into(), |error| error.to_string())
+        reply
+            .get::<glib::Error>("error")
+            .map_or_else(|_| "no offer in the reply".into(), |error| error.to_string())
     })
 }
 
 /// The codecs as webrtcbin offers them, with payload types of the dynamic range.
 fn offered(codecs: &[Codec]) -> gst::Caps {
-    let structures = codecs.iter().zip((96..).step_by(2)).map(|(codec, payload): (_, i32)| {
-        let structure = gst::Structure::builder("application/x-rtp")
-            .field("media", "video")
-            .field("encoding-name", codec.name())
-            .field("payload", payload)
-            .field("clock-rate", 90_000i32)
-            .field("extmap-1", TRANSPORT_CC)
-            .field("rtcp-fb-transport-cc", true)
-            .field("rtcp-fb-nack-pli", true)
-            .field("rtcp-fb-ccm-fir", true);
-        match codec {
-            // Constrained baseline: what every browser sends.
-            Codec::H264 => structure
-                .field("packetization-mode", "1")
-                .field("profile-level-id", "42e01f")
-                .field("level-asymmetry-allowed", "1"),
-            Codec::Vp8 | Codec::Vp9 => structure,
-        }
-        .build()
-    });
+    let structures = codecs
+        .iter()
+        .zip((96..).step_by(2))
+        .map(|(codec, payload): (_, i32)| {
+            let structure = gst::Structure::builder("application/x-rtp")
+                .field("media", "video")
+                .field("encoding-name", codec.name())
+                .field("payload", payload)
+                .field("clock-rate", 90_000i32)
+                .field("extmap-1", TRANSPORT_CC)
+                .field("rtcp-fb-transport-cc", true)
+                .field("rtcp-fb-nack-pli", true)
+                .field("rtcp-fb-ccm-fir", true);
+            match codec {
+                // Constrained baseline: what every browser sends.
+                Codec::H264 => structure
+                    .field("packetization-mode", "1")
+                    .field("profile-level-id", "42e01f")
+                    .field("level-asymmetry-allowed", "1"),
+                Codec::Vp8 | Codec::Vp9 => structure,
+            }
+            .build()
+        });
     structures.collect()
 }
 
 fn discard(bin: &gst::Bin, pad: &gst::Pad) -> anyhow::Result<()> {
-    let sink = gst::ElementFactory::make("fakesink").property("async", false).property("sync", false).build()?;
+    let sink = gst::ElementFactory::make("fakesink")
+        .property("async", false)
+        .property("sync", false)
+        .build()?;
     bin.add(&sink)?;
-    let sink_pad = sink.static_pad("sink").ok_or_else(|| anyhow::anyhow!("fakesink without a pad"))?;
+    let sink_pad = sink
+        .static_pad("sink")
+        .ok_or_else(|| anyhow::anyhow!("fakesink without a pad"))?;
     pad.link(&sink_pad)?;
     sink.sync_state_with_parent()?;
     Ok(())

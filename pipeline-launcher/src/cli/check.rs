@@ -40,7 +40,11 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Some(Severity::Warning) => args.deny_warnings,
         None => false,
     };
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
@@ -66,9 +70,19 @@ fn check_file(path: &Path, source: &str, names: &mut BTreeMap<String, PathBuf>) 
 
 fn twin(description: &Description, path: &Path, names: &mut BTreeMap<String, PathBuf>) -> Option<Problem> {
     let other = names.insert(description.name.clone(), path.to_owned())?;
-    Some(about_file(format!("{} also names its pipeline `{}`", other.display(), description.name)))
+    Some(about_file(format!(
+        "{} also names its pipeline `{}`",
+        other.display(),
+        description.name
+    )))
 }
 
 fn about_file(message: String) -> Problem {
-    Problem { severity: Severity::Error, line: 0, field: String::new(), message, hint: None }
+    Problem {
+        severity: Severity::Error,
+        line: 0,
+        field: String::new(),
+        message,
+        hint: None,
+    }
 }

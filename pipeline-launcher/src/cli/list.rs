@@ -9,7 +9,12 @@ pub fn list(folders: &Folders) -> anyhow::Result<()> {
     let catalogue = Catalogue::open(&folders.pipelines).map_err(anyhow::Error::msg)?;
     for pipeline in catalogue.list().pipelines {
         let kind = serde_json::to_value(pipeline.kind)?;
-        println!("{:<20} {:<8} {}", pipeline.name, kind.as_str().unwrap_or_default(), pipeline.summary);
+        println!(
+            "{:<20} {:<8} {}",
+            pipeline.name,
+            kind.as_str().unwrap_or_default(),
+            pipeline.summary
+        );
         for (name, param) in &pipeline.params {
             println!("    {name}: {}", describe(param)?);
         }

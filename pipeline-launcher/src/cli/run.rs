@@ -34,19 +34,28 @@ pub struct RunArgs {
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let description = find(&args)?;
     if description.kind == PipelineKind::Session {
-        bail!("`{}` is a session's pipeline: it needs a peer. Start it from the page, or run another", description.name);
+        bail!(
+            "`{}` is a session's pipeline: it needs a peer. Start it from the page, or run another",
+            description.name
+        );
     }
     let mut pipeline = description
         .resolve(&given(&description, &args.params)?)
         .map_err(|errors| anyhow::anyhow!("{}", errors.join("\n")))?;
     let models = Models::new(args.folders.models.clone(), args.folders.model_dir.clone());
     let (models, default) = serve::with_default_model(models, &args.folders.model)?;
-    pipeline.fill_in_models(&models, &default.name).map_err(anyhow::Error::msg)?;
+    pipeline
+        .fill_in_models(&models, &default.name)
+        .map_err(anyhow::Error::msg)?;
 
     let env = args.redis.url().map(|url| ("REDIS_URL".to_owned(), url));
     let spares = Spares::new(std::env::current_exe()?, env.into_iter().collect());
     let mut process = spares.take_last().await?;
-    let start = Start { pipeline, identity: args.identity, webrtc: Network::default() };
+    let start = Start {
+        pipeline,
+        identity: args.identity,
+        webrtc: Network::default(),
+    };
     process.send(&Command::Start(Box::new(start))).await?;
     let exit = loop {
         let report = tokio::select! {
@@ -85,19 +94,25 @@ fn find(args: &RunArgs) -> anyhow::Result<Description> {
     for problem in &problems {
         eprintln!("{}", problem.render(&path));
     }
-    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let errors = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .count();
     description.with_context(|| format!("{} has {errors} errors", path.display()))
 }
 
 fn given(description: &Description, params: &[String]) -> anyhow::Result<Params> {
     let mut given = Params::new();
     for param in params {
-        let (name, value) =
-            param.split_once('=').with_context(|| format!("--param {param}: write it as NAME=VALUE"))?;
+        let (name, value) = param
+            .split_once('=')
+            .with_context(|| format!("--param {param}: write it as NAME=VALUE"))?;
         let value = match description.params.get(name) {
-            Some(known) => {
-                known.kind.read_text(value).map_err(|error| anyhow::anyhow!("parameter `{name}`: {error}"))?.to_json()
-            }
+            Some(known) => known
+                .kind
+                .read_text(value)
+                .map_err(|error| anyhow::anyhow!("parameter `{name}`: {error}"))?
+                .to_json(),
             // `resolve` reports it, with a hint.
             None => serde_json::Value::from(value),
         };

@@ -39,7 +39,10 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
 
     let id = args.launcher_id()?;
     let name = ServiceName::new(kind::MEDIA_BRIDGE, &id);
-    let spares = Spares::new(std::env::current_exe()?, vec![("REDIS_URL".to_owned(), redis_url)]);
+    let spares = Spares::new(
+        std::env::current_exe()?,
+        vec![("REDIS_URL".to_owned(), redis_url)],
+    );
     let (notify, notices) = mpsc::unbounded_channel();
     let workshop = Workshop {
         catalogue: Arc::clone(&catalogue),
@@ -53,7 +56,10 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     };
     let sessions = Sessions::new(workshop, notify);
 
-    let rpc = Rpc { sessions: Arc::clone(&sessions), catalogue: Arc::clone(&catalogue) };
+    let rpc = Rpc {
+        sessions: Arc::clone(&sessions),
+        catalogue: Arc::clone(&catalogue),
+    };
     let handler = move |request| {
         let rpc = rpc.clone();
         async move { rpc.handle(request).await }
@@ -66,19 +72,37 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     let tasks = TaskTracker::new();
     let background = shutdown.child_token();
     let telling = tokio::spawn(tell(inventa.clone(), notices));
-    tasks.spawn(watch_owners(inventa.clone(), Arc::clone(&sessions), background.clone()));
+    tasks.spawn(watch_owners(
+        inventa.clone(),
+        Arc::clone(&sessions),
+        background.clone(),
+    ));
     tasks.spawn({
         let (inventa, told, known) = (inventa.clone(), told_by(&args, &sessions)?, known.clone());
         async move { keep_registered(&inventa, told, &known).await }
     });
 
-    let registration = Registration { client, tasks: tasks.clone() };
+    let registration = Registration {
+        client,
+        tasks: tasks.clone(),
+    };
     let workers = args.workers.count();
     if workers > 0 {
-        let plan = worker_plan(&args.worker_pipeline, &catalogue, &models, &default, &spares, registration)?;
+        let plan = worker_plan(
+            &args.worker_pipeline,
+            &catalogue,
+            &models,
+            &default,
+            &spares,
+            registration,
+        )?;
         let plan = Arc::new(plan);
         for number in 0..workers {
-            tasks.spawn(workers::keep_running(Arc::clone(&plan), format!("{id}-{number}"), background.clone()));
+            tasks.spawn(workers::keep_running(
+                Arc::clone(&plan),
+                format!("{id}-{number}"),
+                background.clone(),
+            ));
         }
     }
     tokio::spawn(Arc::clone(&spares).refill());
@@ -127,9 +151,12 @@ fn worker_plan(
     if description.kind != PipelineKind::Worker {
         anyhow::bail!("the pipeline `{pipeline}` is not of kind \"worker\"");
     }
-    let mut pipeline =
-        description.resolve(&Params::new()).map_err(|errors| anyhow::anyhow!("{}", errors.join("; ")))?;
-    pipeline.fill_in_models(models, &default.name).map_err(anyhow::Error::msg)?;
+    let mut pipeline = description
+        .resolve(&Params::new())
+        .map_err(|errors| anyhow::anyhow!("{}", errors.join("; ")))?;
+    pipeline
+        .fill_in_models(models, &default.name)
+        .map_err(anyhow::Error::msg)?;
     Ok(Plan {
         pipeline,
         restart: description.restart,
@@ -143,7 +170,11 @@ fn worker_plan(
 pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models, Model)> {
     match models.find(name) {
         Ok(model) => Ok((models, model)),
-        Err(error) if !Path::new(name).extension().is_some_and(|extension| extension == "onnx") => {
+        Err(error)
+            if !Path::new(name)
+                .extension()
+                .is_some_and(|extension| extension == "onnx") =>
+        {
             let built_in = models.find(BUILT_IN).map_err(anyhow::Error::msg)?;
             tracing::error!("{error}");
             tracing::error!(
@@ -175,16 +206,27 @@ async fn connect(url: &str) -> anyhow::Result<redis::Client> {
 /// Tells signaling what happens to its sessions, in order.
 async fn tell(inventa: Inventa, mut notices: mpsc::UnboundedReceiver<(String, Notice)>) {
     while let Some((reply_to, notice)) = notices.recv().await {
-        let Some(service) = ServiceName::parse(&reply_to) else { continue };
+        let Some(service) = ServiceName::parse(&reply_to) else {
+            continue;
+        };
         let told = match &notice {
             // v1's signaling has an empty id, and knows only the ICE state.
             Notice::Ice { session, new, old } => {
-                call(&inventa, &service, method::MB_ICE_CONN_STATE_CHANGE, &[session, new, old]).await
+                call(
+                    &inventa,
+                    &service,
+                    method::MB_ICE_CONN_STATE_CHANGE,
+                    &[session, new, old],
+                )
+                .await
             }
             _ if service.id.is_empty() => Ok(()),
             Notice::Event(event) => call_json(&inventa, &service, method::SESSION_EVENT, event).await,
             Notice::Candidate { session, candidate } => {
-                let argument = SessionCandidate { session: session.clone(), candidate: candidate.clone() };
+                let argument = SessionCandidate {
+                    session: session.clone(),
+                    candidate: candidate.clone(),
+                };
                 call_json(&inventa, &service, method::SESSION_CANDIDATE, &argument).await
             }
         };
@@ -194,7 +236,12 @@ async fn tell(inventa: Inventa, mut notices: mpsc::UnboundedReceiver<(String, No
     }
 }
 
-async fn call(inventa: &Inventa, service: &ServiceName, method: &str, args: &[&str]) -> Result<(), CallError> {
+async fn call(
+    inventa: &Inventa,
+    service: &ServiceName,
+    method: &str,
+    args: &[&str],
+) -> Result<(), CallError> {
     inventa.call(service, method, args, CALL).await.map(drop)
 }
 
@@ -219,7 +266,9 @@ async fn watch_owners(inventa: Inventa, sessions: Arc<Sessions>, shutdown: Cance
             () = shutdown.cancelled() => return,
         }
         for owner in sessions.owners() {
-            let Some(service) = ServiceName::parse(&owner).filter(|service| !service.id.is_empty()) else { continue };
+            let Some(service) = ServiceName::parse(&owner).filter(|service| !service.id.is_empty()) else {
+                continue;
+            };
             match inventa.is_alive(&service).await {
                 Ok(true) => drop(missing.remove(&owner)),
                 Ok(false) if missing.contains(&owner) => sessions.stop_sessions_of(&owner).await,

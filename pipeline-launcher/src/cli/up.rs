@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::serve;
 use crate::config::ServeArgs;
 use crate::private_redis::PrivateRedis;
+use crate::supervisor::process::tied_to_us;
 
 const SIGNALING_STOP: Duration = Duration::from_secs(6);
 
@@ -73,7 +74,13 @@ fn start_signaling(args: &UpArgs, url: &str) -> anyhow::Result<Child> {
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("signaling"),
     };
-    Command::new(&program)
+    // The wrapper would only say that it cannot execute it.
+    anyhow::ensure!(
+        program.is_file(),
+        "there is no program {}; `make build` makes it",
+        program.display()
+    );
+    tied_to_us("TERM", &program)
         .env("REDIS_URL", url)
         .env("SIGHTLINE_WORKERS", args.serve.workers.count().to_string())
         .stdin(Stdio::null())
@@ -83,8 +90,13 @@ fn start_signaling(args: &UpArgs, url: &str) -> anyhow::Result<Child> {
 }
 
 async fn stop_signaling(signaling: &mut Child) {
-    let pid = signaling.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-    if let Some(pid) = pid && kill_process(pid, Signal::TERM).is_ok() {
+    let pid = signaling
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && kill_process(pid, Signal::TERM).is_ok()
+    {
         let ended = tokio::time::timeout(SIGNALING_STOP, signaling.wait()).await;
         tracing::debug!(?ended, "signaling stopped");
     }

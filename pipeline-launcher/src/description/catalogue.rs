@@ -28,7 +28,10 @@ struct Entry {
 impl Catalogue {
     /// Reads the folder. That it cannot be read, or that it holds no good file, is an error.
     pub fn open(folder: &Path) -> Result<Self, String> {
-        let catalogue = Self { folder: folder.to_owned(), entries: Mutex::default() };
+        let catalogue = Self {
+            folder: folder.to_owned(),
+            entries: Mutex::default(),
+        };
         catalogue.refresh()?;
         if catalogue.all().is_empty() {
             return Err(format!(
@@ -45,24 +48,35 @@ impl Catalogue {
             tracing::warn!(%error, "the pipelines' folder cannot be read; the known ones stay");
         }
         let all = self.all();
-        all.iter().find(|description| description.name == name).cloned().ok_or_else(|| {
-            let names: Vec<_> = all.iter().map(|description| description.name.as_str()).collect();
-            let hint = did_you_mean(name, names.iter().copied())
-                .unwrap_or_else(|| format!("there are {}", names.join(", ")));
-            Failure::new(ErrorId::UnknownPipeline, format!("there is no pipeline `{name}`: {hint}"))
-        })
+        all.iter()
+            .find(|description| description.name == name)
+            .cloned()
+            .ok_or_else(|| {
+                let names: Vec<_> = all.iter().map(|description| description.name.as_str()).collect();
+                let hint = did_you_mean(name, names.iter().copied())
+                    .unwrap_or_else(|| format!("there are {}", names.join(", ")));
+                Failure::new(
+                    ErrorId::UnknownPipeline,
+                    format!("there is no pipeline `{name}`: {hint}"),
+                )
+            })
     }
 
     pub fn list(&self) -> PipelineList {
         if let Err(error) = self.refresh() {
             tracing::warn!(%error, "the pipelines' folder cannot be read; the known ones stay");
         }
-        PipelineList { pipelines: self.all().iter().map(|description| description.info()).collect() }
+        PipelineList {
+            pipelines: self.all().iter().map(|description| description.info()).collect(),
+        }
     }
 
     fn all(&self) -> Vec<Arc<Description>> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.values().filter_map(|entry| entry.description.clone()).collect()
+        entries
+            .values()
+            .filter_map(|entry| entry.description.clone())
+            .collect()
     }
 
     /// Reads the files that are new or changed.
@@ -71,7 +85,9 @@ impl Catalogue {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|path, _| files.contains(path));
         for path in files {
-            let modified = std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+            let modified = std::fs::metadata(&path)
+                .and_then(|metadata| metadata.modified())
+                .ok();
             if entries.get(&path).is_some_and(|entry| entry.modified == modified) {
                 continue;
             }
@@ -79,7 +95,10 @@ impl Catalogue {
             let description = load(&path).map(Arc::new).or(previous);
             let taken = description.as_ref().and_then(|new| {
                 let same = |entry: &Entry| entry.description.as_ref().is_some_and(|old| old.name == new.name);
-                entries.iter().find(|(_, entry)| same(entry)).map(|(other, _)| other.clone())
+                entries
+                    .iter()
+                    .find(|(_, entry)| same(entry))
+                    .map(|(other, _)| other.clone())
             });
             let description = match taken {
                 Some(other) => {
@@ -89,7 +108,13 @@ impl Catalogue {
                 }
                 None => description,
             };
-            entries.insert(path, Entry { modified, description });
+            entries.insert(
+                path,
+                Entry {
+                    modified,
+                    description,
+                },
+            );
         }
         Ok(())
     }
@@ -133,7 +158,8 @@ mod tests {
     fn write(path: &Path, text: &str, age_secs: u64) {
         std::fs::write(path, text).unwrap();
         let file = std::fs::File::options().write(true).open(path).unwrap();
-        file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age_secs)).unwrap();
+        file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age_secs))
+            .unwrap();
     }
 
     #[test]
@@ -160,6 +186,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = Catalogue::open(folder.path()).unwrap_err();
         assert!(error.contains("no usable pipeline description"), "{error}");
-        assert!(Catalogue::open(&folder.path().join("none")).unwrap_err().contains("cannot read the folder"));
+        assert!(
+            Catalogue::open(&folder.path().join("none"))
+                .unwrap_err()
+                .contains("cannot read the folder")
+        );
     }
 }

@@ -25,12 +25,22 @@ pub struct At<T> {
 
 impl<'t, 'p, 's> Fields<'t, 'p, 's> {
     pub fn new(table: &'t Spanned<DeTable<'t>>, problems: &'p mut Problems<'s>) -> Self {
-        Self { table: table.get_ref(), path: String::new(), span: table.span(), known: Vec::new(), problems }
+        Self {
+            table: table.get_ref(),
+            path: String::new(),
+            span: table.span(),
+            known: Vec::new(),
+            problems,
+        }
     }
 
     /// A field's dotted path.
     pub fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 
     /// Where the table stood, for what is missing in it.
@@ -45,7 +55,8 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
     pub fn required<T>(&mut self, name: &str, value: Option<T>, example: &str) -> Option<T> {
         if value.is_none() && !self.has(name) {
             let (span, field) = (self.span(), self.path_of(name));
-            self.problems.error_with_hint(span, field, "is missing", Some(format!("for example: {example}")));
+            self.problems
+                .error_with_hint(span, field, "is missing", Some(format!("for example: {example}")));
         }
         value
     }
@@ -60,7 +71,11 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
 
     pub fn texts(&mut self, name: &'static str) -> Option<At<Vec<String>>> {
         self.read(name, "an array of texts", |value| {
-            value.as_array()?.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+            value
+                .as_array()?
+                .iter()
+                .map(|item| item.get_ref().as_str().map(str::to_owned))
+                .collect()
         })
     }
 
@@ -72,14 +87,21 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
                 .map(Value::from)
                 .or_else(|| value.as_bool().map(Value::from))
                 .or_else(|| integer(value).map(Value::from))
-                .or_else(|| value.as_float().and_then(|f| f.as_str().parse::<f64>().ok()).map(Value::from))
+                .or_else(|| {
+                    value
+                        .as_float()
+                        .and_then(|f| f.as_str().parse::<f64>().ok())
+                        .map(Value::from)
+                })
         })
     }
 
     /// The names and spans of a table of tables, such as `[params.*]`.
     pub fn tables(&mut self, name: &'static str) -> Vec<String> {
         let table = self.read(name, "a table", |value| {
-            value.as_table().map(|table| table.keys().map(|key| key.get_ref().to_string()).collect())
+            value
+                .as_table()
+                .map(|table| table.keys().map(|key| key.get_ref().to_string()).collect())
         });
         table.map_or_else(Vec::new, |table| table.value)
     }
@@ -89,14 +111,24 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
         let (mut table, mut span, mut path) = (self.table, self.span(), self.path.clone());
         for name in names {
             let value = table.get(*name)?;
-            path = if path.is_empty() { (*name).to_owned() } else { format!("{path}.{name}") };
+            path = if path.is_empty() {
+                (*name).to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
             let Some(inner) = value.get_ref().as_table() else {
                 self.problems.error(value.span(), path, "is not a table");
                 return None;
             };
             (table, span) = (inner, value.span());
         }
-        let mut fields = Fields { table, path, span, known: Vec::new(), problems: &mut *self.problems };
+        let mut fields = Fields {
+            table,
+            path,
+            span,
+            known: Vec::new(),
+            problems: &mut *self.problems,
+        };
         let result = read(&mut fields);
         fields.finish();
         Some(result)
@@ -114,7 +146,8 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
                 let hint = did_you_mean(name, self.known.iter().copied())
                     .unwrap_or_else(|| format!("known here: {}", self.known.join(", ")));
                 let field = self.path_of(name);
-                self.problems.error_with_hint(key.span(), field, "is not a field of this table", Some(hint));
+                self.problems
+                    .error_with_hint(key.span(), field, "is not a field of this table", Some(hint));
             }
         }
     }
@@ -133,7 +166,10 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
             let field = self.path_of(name);
             self.problems.error(value.span(), field, message);
         }
-        converted.map(|inner| At { value: inner, span: value.span() })
+        converted.map(|inner| At {
+            value: inner,
+            span: value.span(),
+        })
     }
 }
 

@@ -49,7 +49,11 @@ fn check_element(element: &Element, description: &Description, problems: &mut Pr
 
 /// The class of an element; its plugin is loaded, no element is made.
 fn class_of(factory: &str) -> Option<glib::object::ClassRef<'static, glib::Object>> {
-    let factory = gst::ElementFactory::find(factory)?.load().ok()?.downcast::<gst::ElementFactory>().ok()?;
+    let factory = gst::ElementFactory::find(factory)?
+        .load()
+        .ok()?
+        .downcast::<gst::ElementFactory>()
+        .ok()?;
     glib::object::Class::<glib::Object>::from_type(factory.element_type())
 }
 
@@ -57,7 +61,8 @@ fn unknown_element_hint(word: &str) -> String {
     let factories = gst::Registry::get().features(gst::ElementFactory::static_type());
     let names: Vec<_> = factories.iter().map(|factory| factory.name()).collect();
     did_you_mean(word, names.iter().map(|name| name.as_str())).unwrap_or_else(|| {
-        "`gst-inspect-1.0` lists the elements that are installed; a plugin's package may be missing".to_owned()
+        "`gst-inspect-1.0` lists the elements that are installed; a plugin's package may be missing"
+            .to_owned()
     })
 }
 
@@ -65,11 +70,21 @@ fn check_targets(description: &Description, problems: &mut Problems<'_>) {
     let elements = launch::elements(&description.launch);
     for (name, param) in &description.params {
         let Some(target) = &param.target else { continue };
-        let element = elements.iter().find(|element| element.name.as_deref() == Some(&target.element));
-        let Some(class) = element.and_then(|element| class_of(&element.factory)) else { continue };
+        let element = elements
+            .iter()
+            .find(|element| element.name.as_deref() == Some(&target.element));
+        let Some(class) = element.and_then(|element| class_of(&element.factory)) else {
+            continue;
+        };
         if !class.has_property(&target.property) {
-            let message = format!("the element `{}` has no property `{}`", target.element, target.property);
-            let hint = did_you_mean(&target.property, class.list_properties().iter().map(|spec| spec.name()));
+            let message = format!(
+                "the element `{}` has no property `{}`",
+                target.element, target.property
+            );
+            let hint = did_you_mean(
+                &target.property,
+                class.list_properties().iter().map(|spec| spec.name()),
+            );
             let span = description.launch_start..description.launch_start;
             problems.error_with_hint(span, format!("params.{name}.target"), message, hint);
         }
@@ -80,9 +95,15 @@ fn check_targets(description: &Description, problems: &mut Problems<'_>) {
 fn check_as_a_whole(description: &Description, problems: &mut Problems<'_>) {
     let value = |name: &str| {
         let param = description.params.get(name)?;
-        param.default.clone().or_else(|| some_value(&param.kind))?.as_launch_text()
+        param
+            .default
+            .clone()
+            .or_else(|| some_value(&param.kind))?
+            .as_launch_text()
     };
-    let Ok(text) = launch::fill(&description.launch, value) else { return };
+    let Ok(text) = launch::fill(&description.launch, value) else {
+        return;
+    };
     if let Err(error) = gst::parse::launch_full(&text, None, gst::ParseFlags::FATAL_ERRORS) {
         let span = description.launch_start..description.launch_start;
         problems.error(span, FIELD, format!("GStreamer refuses it: {}", error.message()));

@@ -25,7 +25,10 @@ pub struct Property {
 
 impl Element {
     pub fn property(&self, key: &str) -> Option<&str> {
-        self.properties.iter().find(|property| property.key == key).map(|property| property.value.as_str())
+        self.properties
+            .iter()
+            .find(|property| property.key == key)
+            .map(|property| property.value.as_str())
     }
 }
 
@@ -40,23 +43,37 @@ pub fn elements(text: &str) -> Vec<Element> {
                 if key == "name" {
                     element.name = Some(value.clone());
                 }
-                element.properties.push(Property { key: key.to_owned(), value, span });
+                element.properties.push(Property {
+                    key: key.to_owned(),
+                    value,
+                    span,
+                });
             }
         } else if is_factory(word) {
-            elements.push(Element { factory: word.to_owned(), name: None, properties: Vec::new(), span });
+            elements.push(Element {
+                factory: word.to_owned(),
+                name: None,
+                properties: Vec::new(),
+                span,
+            });
         }
     }
     elements
 }
 
 fn is_property_key(word: &str) -> bool {
-    !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':'))
+    !word.is_empty()
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':'))
 }
 
 /// An element's factory: not a link, a reference (`webrtc.`), a bin's bracket or a caps filter.
 fn is_factory(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic())
-        && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        && word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 /// Words are parted by white space outside of quotes.
@@ -85,7 +102,9 @@ pub fn placeholders(text: &str) -> Vec<(String, Range<usize>)> {
     let mut found = Vec::new();
     let mut rest = 0;
     while let Some(open) = text[rest..].find('{').map(|index| rest + index) {
-        let Some(close) = text[open..].find('}').map(|index| open + index) else { break };
+        let Some(close) = text[open..].find('}').map(|index| open + index) else {
+            break;
+        };
         let name = &text[open + 1..close];
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             found.push((name.to_owned(), open..close + 1));

@@ -51,7 +51,10 @@ pub struct WebRtc {
 
 impl Default for WebRtc {
     fn default() -> Self {
-        Self { codecs: vec![Codec::Vp8, Codec::H264], latency_ms: 50 }
+        Self {
+            codecs: vec![Codec::Vp8, Codec::H264],
+            latency_ms: 50,
+        }
     }
 }
 
@@ -90,7 +93,11 @@ pub struct Restart {
 
 impl Default for Restart {
     fn default() -> Self {
-        Self { policy: RestartPolicy::Never, max_restarts: 5, window_secs: 60 }
+        Self {
+            policy: RestartPolicy::Never,
+            max_restarts: 5,
+            window_secs: 60,
+        }
     }
 }
 
@@ -126,16 +133,30 @@ impl Resolved {
     pub fn fill_in_models(&mut self, models: &Models, default: &str) -> Result<(), String> {
         let elements = launch::elements(&self.launch);
         let mut labels = Vec::new();
-        for assignment in self.assignments.iter_mut().filter(|assignment| assignment.is_model) {
-            let name = if assignment.value.is_empty() { default } else { &assignment.value };
+        for assignment in self
+            .assignments
+            .iter_mut()
+            .filter(|assignment| assignment.is_model)
+        {
+            let name = if assignment.value.is_empty() {
+                default
+            } else {
+                &assignment.value
+            };
             let model = models.find(name)?;
             assignment.value = model.path.display().to_string();
             assignment.is_model = false;
-            let element = elements.iter().find(|element| element.name.as_deref() == Some(&assignment.element));
+            let element = elements
+                .iter()
+                .find(|element| element.name.as_deref() == Some(&assignment.element));
             let chosen = element.is_some_and(|element| element.property("labels").is_some());
             if let Some(path) = model.labels.filter(|_| !chosen) {
                 let value = path.display().to_string();
-                labels.push(Assignment { property: "labels".into(), value, ..assignment.clone() });
+                labels.push(Assignment {
+                    property: "labels".into(),
+                    value,
+                    ..assignment.clone()
+                });
             }
         }
         self.assignments.extend(labels);
@@ -152,15 +173,27 @@ impl Description {
             .map_err(|name| vec![format!("`{{{name}}}` cannot stand in the launch text")])?;
         let mut assignments = Vec::new();
         for (name, value) in &values {
-            let Some(target) = self.params.get(name).and_then(|param| param.target.clone()) else { continue };
+            let Some(target) = self.params.get(name).and_then(|param| param.target.clone()) else {
+                continue;
+            };
             let is_model = matches!(value, ParamValue::Model(_));
             let value = match value {
                 ParamValue::String(text) | ParamValue::Model(text) => text.clone(),
                 other => other.as_launch_text().unwrap_or_default(),
             };
-            assignments.push(Assignment { element: target.element, property: target.property, value, is_model });
+            assignments.push(Assignment {
+                element: target.element,
+                property: target.property,
+                value,
+                is_model,
+            });
         }
-        Ok(Resolved { name: self.name.clone(), webrtc: self.webrtc.clone(), launch, assignments })
+        Ok(Resolved {
+            name: self.name.clone(),
+            webrtc: self.webrtc.clone(),
+            launch,
+            assignments,
+        })
     }
 
     /// What a client may know of it.
@@ -170,7 +203,11 @@ impl Description {
             kind: self.kind,
             summary: self.summary.clone(),
             needs_worker: self.needs_worker(),
-            params: self.params.iter().map(|(name, param)| (name.clone(), param.info())).collect(),
+            params: self
+                .params
+                .iter()
+                .map(|(name, param)| (name.clone(), param.info()))
+                .collect(),
         }
     }
 

@@ -99,11 +99,14 @@ impl ParamKind {
                 Some(number) if (*min..=*max).contains(&number) => Ok(ParamValue::Number(number)),
                 _ => Err(format!("{value} is not a number from {min} to {max}")),
             },
-            Self::Boolean => {
-                value.as_bool().map(ParamValue::Boolean).ok_or_else(|| format!("{value} is neither true nor false"))
-            }
+            Self::Boolean => value
+                .as_bool()
+                .map(ParamValue::Boolean)
+                .ok_or_else(|| format!("{value} is neither true nor false")),
             Self::Enum { values } => match value.as_str() {
-                Some(text) if values.iter().any(|known| known == text) => Ok(ParamValue::Enum(text.to_owned())),
+                Some(text) if values.iter().any(|known| known == text) => {
+                    Ok(ParamValue::Enum(text.to_owned()))
+                }
                 _ => Err(format!("{value} is none of {}", values.join(", "))),
             },
             Self::String | Self::Model => match value.as_str() {
@@ -141,7 +144,14 @@ impl Param {
             _ => Vec::new(),
         };
         let default = self.default.as_ref().map(ParamValue::to_json);
-        ParamInfo { kind: self.kind.as_type(), default, min, max, values, doc: self.doc.clone() }
+        ParamInfo {
+            kind: self.kind.as_type(),
+            default,
+            min,
+            max,
+            values,
+            doc: self.doc.clone(),
+        }
     }
 }
 
@@ -158,22 +168,37 @@ pub fn resolve(
     let mut errors = Vec::new();
     for name in given.keys().filter(|name| !params.contains_key(*name)) {
         let hint = did_you_mean(name, params.keys().map(String::as_str)).map(|hint| format!("; {hint}"));
-        errors.push(format!("there is no parameter `{name}`{}", hint.unwrap_or_default()));
+        errors.push(format!(
+            "there is no parameter `{name}`{}",
+            hint.unwrap_or_default()
+        ));
     }
     let mut values = BTreeMap::new();
     for (name, param) in params {
         let value = match given.get(name) {
-            Some(value) => param.kind.read(value).map_err(|error| format!("parameter `{name}`: {error}")),
+            Some(value) => param
+                .kind
+                .read(value)
+                .map_err(|error| format!("parameter `{name}`: {error}")),
             // Without a default of its own a model is the launcher's.
-            None if param.kind == ParamKind::Model && param.default.is_none() => Ok(ParamValue::Model(String::new())),
-            None => param.default.clone().ok_or_else(|| format!("parameter `{name}` must be given")),
+            None if param.kind == ParamKind::Model && param.default.is_none() => {
+                Ok(ParamValue::Model(String::new()))
+            }
+            None => param
+                .default
+                .clone()
+                .ok_or_else(|| format!("parameter `{name}` must be given")),
         };
         match value {
             Ok(value) => drop(values.insert(name.clone(), value)),
             Err(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok(values) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(values)
+    } else {
+        Err(errors)
+    }
 }
 
 #[cfg(test)]
@@ -184,7 +209,12 @@ mod tests {
 
     fn fps() -> BTreeMap<String, Param> {
         let kind = ParamKind::Integer { min: 1, max: 60 };
-        let param = Param { kind, default: Some(ParamValue::Integer(30)), target: None, doc: String::new() };
+        let param = Param {
+            kind,
+            default: Some(ParamValue::Integer(30)),
+            target: None,
+            doc: String::new(),
+        };
         BTreeMap::from([("fps".to_owned(), param)])
     }
 
@@ -196,7 +226,10 @@ mod tests {
     fn defaults_fill_in() {
         let values = resolve(&fps(), &Params::new()).unwrap();
         assert_eq!(values["fps"], ParamValue::Integer(30));
-        assert_eq!(resolve(&fps(), &given("fps", json!(15))).unwrap()["fps"], ParamValue::Integer(15));
+        assert_eq!(
+            resolve(&fps(), &given("fps", json!(15))).unwrap()["fps"],
+            ParamValue::Integer(15)
+        );
     }
 
     #[test]

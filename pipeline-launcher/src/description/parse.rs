@@ -20,10 +20,18 @@ pub fn parse(source: &str) -> (Option<Description>, Vec<Problem>) {
     let mut problems = Problems::new(source);
     let (table, syntax) = DeTable::parse_recoverable(source);
     for error in &syntax {
-        problems.error(error.span().unwrap_or(NOWHERE), "", format!("not valid TOML: {}", error.message()));
+        problems.error(
+            error.span().unwrap_or(NOWHERE),
+            "",
+            format!("not valid TOML: {}", error.message()),
+        );
     }
     // What follows a syntax error is often read wrongly: more messages would mislead.
-    let description = if syntax.is_empty() { read(Fields::new(&table, &mut problems), source) } else { None };
+    let description = if syntax.is_empty() {
+        read(Fields::new(&table, &mut problems), source)
+    } else {
+        None
+    };
     let description = if problems.has_errors() { None } else { description };
     (description, problems.into_sorted())
 }
@@ -41,11 +49,19 @@ fn read(mut fields: Fields<'_, '_, '_>, source: &str) -> Option<Description> {
     if let Some(name) = &name {
         check_name(name, &mut fields);
     }
-    let kinds = [("session", PipelineKind::Session), ("worker", PipelineKind::Worker), ("source", PipelineKind::Source)];
+    let kinds = [
+        ("session", PipelineKind::Session),
+        ("worker", PipelineKind::Worker),
+        ("source", PipelineKind::Source),
+    ];
     let kind = choice(&mut fields, "kind", &kinds);
     let kind = fields.required("kind", kind, "kind = \"session\"");
     let summary = fields.text("summary");
-    let summary = fields.required("summary", summary, "summary = \"what the pipeline does, in a sentence\"");
+    let summary = fields.required(
+        "summary",
+        summary,
+        "summary = \"what the pipeline does, in a sentence\"",
+    );
 
     fields.allow("webrtc");
     let webrtc = fields.table(&["webrtc"], read_webrtc);
@@ -63,13 +79,23 @@ fn read(mut fields: Fields<'_, '_, '_>, source: &str) -> Option<Description> {
     fields.finish();
     let launch = launch.flatten()?;
     let launch_start = content_start(source, &launch.span);
-    check_launch(&mut fields, &launch.value, launch_start, &params, kind, webrtc.is_some());
+    check_launch(
+        &mut fields,
+        &launch.value,
+        launch_start,
+        &params,
+        kind,
+        webrtc.is_some(),
+    );
     Some(Description {
         name: name?.value,
         kind: kind?,
         summary: summary?.value,
         webrtc,
-        params: params.into_iter().map(|(name, (param, _))| (name, param)).collect(),
+        params: params
+            .into_iter()
+            .map(|(name, (param, _))| (name, param))
+            .collect(),
         restart,
         launch: launch.value,
         launch_start,
@@ -89,7 +115,10 @@ fn check_name(name: &At<String>, fields: &mut Fields<'_, '_, '_>) {
 /// One of the named values.
 fn choice<T: Copy>(fields: &mut Fields<'_, '_, '_>, name: &'static str, known: &[(&str, T)]) -> Option<T> {
     let text = fields.text(name)?;
-    let found = known.iter().find(|(known, _)| *known == text.value).map(|(_, value)| *value);
+    let found = known
+        .iter()
+        .find(|(known, _)| *known == text.value)
+        .map(|(_, value)| *value);
     if found.is_none() {
         let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
         let hint = did_you_mean(&text.value, names.iter().copied());
@@ -102,10 +131,17 @@ fn choice<T: Copy>(fields: &mut Fields<'_, '_, '_>, name: &'static str, known: &
 
 /// An integer within bounds, or the default.
 fn bounded(fields: &mut Fields<'_, '_, '_>, name: &'static str, range: Range<i64>, default: u32) -> u32 {
-    let Some(number) = fields.integer(name) else { return default };
+    let Some(number) = fields.integer(name) else {
+        return default;
+    };
     if !range.contains(&number.value) {
         let field = fields.path_of(name);
-        let message = format!("is {}, not from {} to {}", number.value, range.start, range.end - 1);
+        let message = format!(
+            "is {}, not from {} to {}",
+            number.value,
+            range.start,
+            range.end - 1
+        );
         fields.problems.error(number.span, field, message);
     }
     u32::try_from(number.value).unwrap_or(default)
@@ -118,24 +154,35 @@ fn read_webrtc(fields: &mut Fields<'_, '_, '_>) -> WebRtc {
         for name in &names.value {
             match Codec::parse(name) {
                 Some(codec) if codecs.contains(&codec) => {
-                    fields.problems.warning(names.span.clone(), "webrtc.codecs", format!("names {name} twice"));
+                    fields.problems.warning(
+                        names.span.clone(),
+                        "webrtc.codecs",
+                        format!("names {name} twice"),
+                    );
                 }
                 Some(codec) => codecs.push(codec),
                 None => {
                     let known = Codec::ALL.map(Codec::name);
                     let message = format!("\"{name}\" is none of {}", known.join(", "));
                     let hint = did_you_mean(&name.to_ascii_uppercase(), known);
-                    fields.problems.error_with_hint(names.span.clone(), "webrtc.codecs", message, hint);
+                    fields
+                        .problems
+                        .error_with_hint(names.span.clone(), "webrtc.codecs", message, hint);
                 }
             }
         }
         if names.value.is_empty() {
-            fields.problems.error(names.span, "webrtc.codecs", "is empty: name at least one codec");
+            fields
+                .problems
+                .error(names.span, "webrtc.codecs", "is empty: name at least one codec");
         }
     } else {
         codecs = defaults.codecs;
     }
-    WebRtc { codecs, latency_ms: bounded(fields, "latency_ms", 0..10_001, defaults.latency_ms) }
+    WebRtc {
+        codecs,
+        latency_ms: bounded(fields, "latency_ms", 0..10_001, defaults.latency_ms),
+    }
 }
 
 fn read_restart(fields: &mut Fields<'_, '_, '_>) -> Restart {
@@ -157,7 +204,9 @@ type Params = BTreeMap<String, (Param, Range<usize>)>;
 fn read_params(fields: &mut Fields<'_, '_, '_>) -> Params {
     let mut params = Params::new();
     for name in fields.tables("params") {
-        let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let plain = name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         let param = fields.table(&["params", &name], |fields| {
             if !plain || name.is_empty() {
                 let (span, field) = (fields.span(), fields.path_of(""));
@@ -201,27 +250,41 @@ fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
     for (name, bound) in [("min", &min), ("max", &max)] {
         if bound.is_some() && !matches!(kind, Type::Integer | Type::Number) {
             let (span, field) = (fields.span(), fields.path_of(name));
-            fields.problems.error(span, field, "only an integer or a number has bounds");
+            fields
+                .problems
+                .error(span, field, "only an integer or a number has bounds");
         }
     }
     let kind = match kind {
         Type::Integer => {
-            let bound = |at: &Option<At<_>>, without| at.as_ref().map_or(Some(without), |at: &At<serde_json::Value>| at.value.as_i64());
+            let bound = |at: &Option<At<_>>, without| {
+                at.as_ref()
+                    .map_or(Some(without), |at: &At<serde_json::Value>| at.value.as_i64())
+            };
             match (bound(&min, i64::MIN), bound(&max, i64::MAX)) {
                 (Some(min), Some(max)) => ParamKind::Integer { min, max },
                 _ => {
                     let (span, field) = (fields.span(), fields.path_of("min"));
-                    fields.problems.error(span, field, "the bounds of an integer are integers");
+                    fields
+                        .problems
+                        .error(span, field, "the bounds of an integer are integers");
                     return None;
                 }
             }
         }
         Type::Number => {
-            let bound = |at: &Option<At<serde_json::Value>>, without: f64| at.as_ref().and_then(|at| at.value.as_f64()).unwrap_or(without);
-            ParamKind::Number { min: bound(&min, f64::MIN), max: bound(&max, f64::MAX) }
+            let bound = |at: &Option<At<serde_json::Value>>, without: f64| {
+                at.as_ref().and_then(|at| at.value.as_f64()).unwrap_or(without)
+            };
+            ParamKind::Number {
+                min: bound(&min, f64::MIN),
+                max: bound(&max, f64::MAX),
+            }
         }
         Type::Boolean => ParamKind::Boolean,
-        Type::Enum => ParamKind::Enum { values: read_enum_values(fields, values)? },
+        Type::Enum => ParamKind::Enum {
+            values: read_enum_values(fields, values)?,
+        },
         Type::String => ParamKind::String,
         Type::Model => ParamKind::Model,
     };
@@ -234,14 +297,23 @@ fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
             None
         }
     });
-    Some(Param { kind, default, target, doc })
+    Some(Param {
+        kind,
+        default,
+        target,
+        doc,
+    })
 }
 
 /// An enum's values stand in the launch text, so they may only be single harmless words.
 fn read_enum_values(fields: &mut Fields<'_, '_, '_>, values: Option<At<Vec<String>>>) -> Option<Vec<String>> {
     let values = fields.required("values", values, "values = [\"fast\", \"good\"]")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | ':' | '/' | ',');
-    for value in values.value.iter().filter(|value| value.is_empty() || !value.chars().all(allowed)) {
+    for value in values
+        .value
+        .iter()
+        .filter(|value| value.is_empty() || !value.chars().all(allowed))
+    {
         let field = fields.path_of("values");
         let message = format!("\"{value}\" is not a word of letters, digits and `-_.+:/,`");
         fields.problems.error(values.span.clone(), field, message);
@@ -249,22 +321,34 @@ fn read_enum_values(fields: &mut Fields<'_, '_, '_>, values: Option<At<Vec<Strin
     Some(values.value)
 }
 
-fn read_target(fields: &mut Fields<'_, '_, '_>, kind: &ParamKind, target: Option<At<String>>) -> Option<Target> {
+fn read_target(
+    fields: &mut Fields<'_, '_, '_>,
+    kind: &ParamKind,
+    target: Option<At<String>>,
+) -> Option<Target> {
     let Some(target) = target else {
         if !kind.may_stand_in_text() {
             let (span, field) = (fields.span(), fields.path_of("target"));
             let message = "is missing: a string or a model reaches an element only as a property's value";
-            fields.problems.error_with_hint(span, field, message, Some("target = \"element-name.property\"".into()));
+            fields.problems.error_with_hint(
+                span,
+                field,
+                message,
+                Some("target = \"element-name.property\"".into()),
+            );
         }
         return None;
     };
     match target.value.split_once('.') {
-        Some((element, property)) if !element.is_empty() && !property.is_empty() => {
-            Some(Target { element: element.to_owned(), property: property.to_owned() })
-        }
+        Some((element, property)) if !element.is_empty() && !property.is_empty() => Some(Target {
+            element: element.to_owned(),
+            property: property.to_owned(),
+        }),
         _ => {
             let field = fields.path_of("target");
-            fields.problems.error(target.span, field, "is not of the form `element-name.property`");
+            fields
+                .problems
+                .error(target.span, field, "is not of the form `element-name.property`");
             None
         }
     }
@@ -287,11 +371,16 @@ fn check_launch(
         match params.get(name) {
             None => {
                 let hint = did_you_mean(name, params.keys().map(String::as_str));
-                fields.problems.error_with_hint(span, FIELD, format!("there is no parameter `{name}`"), hint);
+                fields
+                    .problems
+                    .error_with_hint(span, FIELD, format!("there is no parameter `{name}`"), hint);
             }
             Some((param, _)) if !param.kind.may_stand_in_text() => {
-                let message = format!("the parameter `{name}` is a text, which may not stand in the launch text");
-                let hint = Some(format!("set `params.{name}.target` to the property that it is for"));
+                let message =
+                    format!("the parameter `{name}` is a text, which may not stand in the launch text");
+                let hint = Some(format!(
+                    "set `params.{name}.target` to the property that it is for"
+                ));
                 fields.problems.error_with_hint(span, FIELD, message, hint);
             }
             Some(_) => {}
@@ -300,15 +389,24 @@ fn check_launch(
     for (name, (param, span)) in params {
         let field = format!("params.{name}");
         if let Some(target) = &param.target {
-            if !elements.iter().any(|element| element.name.as_deref() == Some(&target.element)) {
+            if !elements
+                .iter()
+                .any(|element| element.name.as_deref() == Some(&target.element))
+            {
                 let names = elements.iter().filter_map(|element| element.name.as_deref());
                 let hint = did_you_mean(&target.element, names)
                     .unwrap_or_else(|| format!("give the element a name: `name={}`", target.element));
                 let message = format!("no element in the launch text is named `{}`", target.element);
-                fields.problems.error_with_hint(span.clone(), field + ".target", message, Some(hint));
+                fields
+                    .problems
+                    .error_with_hint(span.clone(), field + ".target", message, Some(hint));
             }
         } else if !placeholders.iter().any(|(used, _)| used == name) {
-            fields.problems.warning(span.clone(), field, "is used nowhere: neither as `{…}` nor with a target");
+            fields.problems.warning(
+                span.clone(),
+                field,
+                "is used nowhere: neither as `{…}` nor with a target",
+            );
         }
     }
     let webrtcbin = elements.iter().find(|element| element.factory == "webrtcbin");
@@ -319,19 +417,29 @@ fn check_launch(
         }
         (Some(PipelineKind::Worker | PipelineKind::Source), Some(element)) => {
             let span = start + element.span.start..start + element.span.end;
-            fields.problems.error(span, FIELD, "`webrtcbin` belongs in a pipeline of kind \"session\"");
+            fields.problems.error(
+                span,
+                FIELD,
+                "`webrtcbin` belongs in a pipeline of kind \"session\"",
+            );
         }
         _ => {}
     }
     if has_webrtc && webrtcbin.is_none() {
-        fields.problems.warning(start..start, "webrtc", "has no effect without a `webrtcbin`");
+        fields
+            .problems
+            .warning(start..start, "webrtc", "has no effect without a `webrtcbin`");
     }
 }
 
 /// Where a text's content starts: after its quotes and the line break that TOML drops.
 fn content_start(source: &str, span: &Range<usize>) -> usize {
     let text = source.get(span.clone()).unwrap_or_default();
-    let quotes = if text.starts_with("'''") || text.starts_with("\"\"\"") { 3 } else { 1 };
+    let quotes = if text.starts_with("'''") || text.starts_with("\"\"\"") {
+        3
+    } else {
+        1
+    };
     let dropped = text.get(quotes..).map_or(0, |rest| match rest.as_bytes() {
         [b'\n', ..] if quotes == 3 => 1,
         [b'\r', b'\n', ..] if quotes == 3 => 2,

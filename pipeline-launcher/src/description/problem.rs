@@ -60,7 +60,10 @@ pub struct Problems<'a> {
 
 impl<'a> Problems<'a> {
     pub fn new(source: &'a str) -> Self {
-        Self { source, list: Vec::new() }
+        Self {
+            source,
+            list: Vec::new(),
+        }
     }
 
     pub fn error(&mut self, span: Range<usize>, field: impl Into<String>, message: impl Into<String>) {
@@ -82,7 +85,9 @@ impl<'a> Problems<'a> {
     }
 
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|problem| problem.severity == Severity::Error)
+        self.list
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
     }
 
     /// All problems in the order of the file.
@@ -100,8 +105,18 @@ impl<'a> Problems<'a> {
         hint: Option<String>,
     ) {
         let before = self.source.get(..span.start).unwrap_or(self.source);
-        let line = if span == NOWHERE { 0 } else { before.matches('\n').count() + 1 };
-        self.list.push(Problem { severity, line, field, message, hint });
+        let line = if span == NOWHERE {
+            0
+        } else {
+            before.matches('\n').count() + 1
+        };
+        self.list.push(Problem {
+            severity,
+            line,
+            field,
+            message,
+            hint,
+        });
     }
 }
 
@@ -130,7 +145,10 @@ mod tests {
     #[test]
     fn close_words_are_suggested() {
         let known = ["yoloxdetect", "overlay", "videoscale"];
-        assert_eq!(did_you_mean("yoloxdetct", known).as_deref(), Some("did you mean `yoloxdetect`?"));
+        assert_eq!(
+            did_you_mean("yoloxdetct", known).as_deref(),
+            Some("did you mean `yoloxdetect`?")
+        );
         assert_eq!(did_you_mean("fakesink", known), None);
     }
 }

@@ -38,22 +38,33 @@ pub struct Lease {
 
 impl Ports {
     pub fn new(range: PortRange) -> Arc<Self> {
-        Arc::new(Self { range, taken: Mutex::default() })
+        Arc::new(Self {
+            range,
+            taken: Mutex::default(),
+        })
     }
 
     /// A port that no session has and no other program listens on.
     pub fn lease(self: &Arc<Self>) -> Option<Lease> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = |port: &u16| !taken.contains(port) && UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+        let free =
+            |port: &u16| !taken.contains(port) && UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
         let port = self.range.0.clone().find(free)?;
         taken.insert(port);
-        Some(Lease { port, ports: Arc::clone(self) })
+        Some(Lease {
+            port,
+            ports: Arc::clone(self),
+        })
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.ports.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.port);
+        self.ports
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.port);
     }
 }
 

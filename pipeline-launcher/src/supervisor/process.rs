@@ -49,6 +49,14 @@ impl From<ExitStatus> for Exit {
     }
 }
 
+/// A command for a program that is not ours: the kernel sends it `signal` when this process is gone, even by SIGKILL.
+pub fn tied_to_us(signal: &str, program: &Path) -> tokio::process::Command {
+    // Doing it ourselves, between fork and exec, needs unsafe code; util-linux has a program for it.
+    let mut command = tokio::process::Command::new("setpriv");
+    command.args(["--pdeathsig", signal, "--"]).arg(program);
+    command
+}
+
 /// A running process. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Process {
@@ -77,7 +85,12 @@ impl Process {
             .with_context(|| format!("cannot start {}", exe.display()))?;
         let pid = child.id().context("the process has ended already")?;
         let (reading, commands) = ours.into_split();
-        Ok(Self { child, commands, reports: BufReader::new(reading).lines(), pid })
+        Ok(Self {
+            child,
+            commands,
+            reports: BufReader::new(reading).lines(),
+            pid,
+        })
     }
 
     pub fn pid(&self) -> u32 {
@@ -94,7 +107,9 @@ impl Process {
             let line = self.reports.next_line().await.ok().flatten()?;
             match serde_json::from_str(&line) {
                 Ok(report) => return Some(report),
-                Err(error) => tracing::warn!(pid = self.pid, %error, "the process sent something else than a report"),
+                Err(error) => {
+                    tracing::warn!(pid = self.pid, %error, "the process sent something else than a report")
+                }
             }
         }
     }
@@ -102,7 +117,9 @@ impl Process {
     /// Asks the process to end, kills it if it does not, and says how it ended.
     pub async fn stop(mut self) -> Exit {
         let asked = self.send(&Command::Stop).await;
-        if asked.is_ok() && let Ok(status) = tokio::time::timeout(STOP_GRACE, self.child.wait()).await {
+        if asked.is_ok()
+            && let Ok(status) = tokio::time::timeout(STOP_GRACE, self.child.wait()).await
+        {
             return self.ended(status);
         }
         self.kill().await

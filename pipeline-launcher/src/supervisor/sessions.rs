@@ -27,9 +27,16 @@ const ANSWER: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     Event(SessionEvent),
-    Candidate { session: String, candidate: IceCandidate },
+    Candidate {
+        session: String,
+        candidate: IceCandidate,
+    },
     /// The ICE state, new and old (v1).
-    Ice { session: String, new: String, old: String },
+    Ice {
+        session: String,
+        new: String,
+        old: String,
+    },
 }
 
 /// Takes notices with the address of the one who asked.
@@ -66,14 +73,24 @@ struct Entry {
 
 #[derive(Debug)]
 enum Request {
-    Answer { sdp: String, done: oneshot::Sender<Result<(), String>> },
+    Answer {
+        sdp: String,
+        done: oneshot::Sender<Result<(), String>>,
+    },
     Candidate(IceCandidate),
-    Stop { done: oneshot::Sender<()> },
+    Stop {
+        done: oneshot::Sender<()>,
+    },
 }
 
 impl Sessions {
     pub fn new(workshop: Workshop, notify: Notify) -> Arc<Self> {
-        Arc::new(Self { workshop, notify, running: Mutex::default(), tasks: TaskTracker::new() })
+        Arc::new(Self {
+            workshop,
+            notify,
+            running: Mutex::default(),
+            tasks: TaskTracker::new(),
+        })
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
@@ -89,12 +106,18 @@ impl Sessions {
     }
 
     pub fn list(&self) -> SessionList {
-        SessionList { sessions: self.running().values().map(|entry| entry.info.clone()).collect() }
+        SessionList {
+            sessions: self.running().values().map(|entry| entry.info.clone()).collect(),
+        }
     }
 
     /// Whom the running sessions belong to, each once.
     pub fn owners(&self) -> Vec<String> {
-        let mut owners: Vec<_> = self.running().values().map(|entry| entry.reply_to.clone()).collect();
+        let mut owners: Vec<_> = self
+            .running()
+            .values()
+            .map(|entry| entry.reply_to.clone())
+            .collect();
         owners.sort();
         owners.dedup();
         owners
@@ -116,7 +139,12 @@ impl Sessions {
         if let Some(entry) = self.running().get_mut(&session) {
             entry.info.pid = process.pid();
         }
-        tracing::info!(session, pipeline = request.pipeline, pid = process.pid(), "session started");
+        tracing::info!(
+            session,
+            pipeline = request.pipeline,
+            pid = process.pid(),
+            "session started"
+        );
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             let ended = this.look_after(&session, process, incoming).await;
@@ -131,7 +159,10 @@ impl Sessions {
     /// Takes the session in, if there is room.
     fn admit(&self, request: &SessionStart) -> Result<mpsc::Receiver<Request>, Failure> {
         if !is_session_id(&request.session) {
-            return Err(Failure::new(ErrorId::BadMessage, "the session's id is not of the form that ids have"));
+            return Err(Failure::new(
+                ErrorId::BadMessage,
+                "the session's id is not of the form that ids have",
+            ));
         }
         let mut running = self.running();
         if running.contains_key(&request.session) {
@@ -139,7 +170,10 @@ impl Sessions {
             return Err(Failure::new(ErrorId::BadMessage, message));
         }
         if running.len() >= self.workshop.max_sessions {
-            let message = format!("this launcher runs its {} sessions; try again later", running.len());
+            let message = format!(
+                "this launcher runs its {} sessions; try again later",
+                running.len()
+            );
             return Err(Failure::new(ErrorId::TooManySessions, message));
         }
         let info = SessionInfo {
@@ -150,7 +184,14 @@ impl Sessions {
             pid: 0,
         };
         let (requests, incoming) = mpsc::channel(64);
-        running.insert(request.session.clone(), Entry { info, reply_to: request.reply_to.clone(), requests });
+        running.insert(
+            request.session.clone(),
+            Entry {
+                info,
+                reply_to: request.reply_to.clone(),
+                requests,
+            },
+        );
         Ok(incoming)
     }
 
@@ -168,7 +209,10 @@ impl Sessions {
             .fill_in_models(&workshop.models, &workshop.default_model)
             .map_err(|error| Failure::new(ErrorId::SessionFailed, error))?;
         let lease = workshop.ports.lease().ok_or_else(|| {
-            Failure::new(ErrorId::TooManySessions, "no UDP port is free: see SIGHTLINE_UDP_PORTS")
+            Failure::new(
+                ErrorId::TooManySessions,
+                "no UDP port is free: see SIGHTLINE_UDP_PORTS",
+            )
         })?;
         let internal = |error: anyhow::Error| Failure::new(ErrorId::Internal, format!("{error:#}"));
         let mut process = workshop.spares.take().await.map_err(internal)?;
@@ -182,13 +226,19 @@ impl Sessions {
                 trickle: request.trickle,
             },
         };
-        process.send(&Command::Start(Box::new(start))).await.map_err(|error| internal(error.into()))?;
+        process
+            .send(&Command::Start(Box::new(start)))
+            .await
+            .map_err(|error| internal(error.into()))?;
         let offer = tokio::time::timeout(OFFER, self.wait_for_offer(request, &mut process)).await;
         match offer {
             Ok(Ok(offer)) => Ok((process, lease, offer)),
             Ok(Err(None)) => {
                 let exit = process.wait().await;
-                Err(Failure::new(ErrorId::SessionFailed, format!("the session's process made no offer: {exit}")))
+                Err(Failure::new(
+                    ErrorId::SessionFailed,
+                    format!("the session's process made no offer: {exit}"),
+                ))
             }
             Ok(Err(Some(failure))) => Err(failure),
             Err(_) => {
@@ -220,8 +270,16 @@ impl Sessions {
         mut process: Process,
         mut requests: mpsc::Receiver<Request>,
     ) -> SessionEvent {
-        let ended = |state, reason| SessionEvent { session: session.to_owned(), state, reason };
-        let reply_to = self.running().get(session).map(|entry| entry.reply_to.clone()).unwrap_or_default();
+        let ended = |state, reason| SessionEvent {
+            session: session.to_owned(),
+            state,
+            reason,
+        };
+        let reply_to = self
+            .running()
+            .get(session)
+            .map(|entry| entry.reply_to.clone())
+            .unwrap_or_default();
         let mut answering: Option<oneshot::Sender<Result<(), String>>> = None;
         loop {
             let report = tokio::select! {
@@ -272,7 +330,10 @@ impl Sessions {
                 Some(report) => self.pass_on(session, &reply_to, report),
                 None => {
                     let exit = process.wait().await;
-                    let reason = Failure::new(ErrorId::SessionFailed, format!("the session's process died: {exit}"));
+                    let reason = Failure::new(
+                        ErrorId::SessionFailed,
+                        format!("the session's process died: {exit}"),
+                    );
                     return ended(SessionPhase::Failed, Some(reason));
                 }
             }
@@ -290,7 +351,11 @@ impl Sessions {
         let notice = match report {
             Report::Running => {
                 let state = SessionPhase::Connected;
-                Notice::Event(SessionEvent { session, state, reason: None })
+                Notice::Event(SessionEvent {
+                    session,
+                    state,
+                    reason: None,
+                })
             }
             Report::Candidate(candidate) => Notice::Candidate { session, candidate },
             Report::Ice { new, old } => Notice::Ice { session, new, old },
@@ -306,26 +371,41 @@ impl Sessions {
     }
 
     fn requests(&self, session: &str) -> Result<mpsc::Sender<Request>, Failure> {
-        self.running().get(session).map(|entry| entry.requests.clone()).ok_or_else(|| {
-            Failure::new(ErrorId::UnknownSession, format!("there is no session `{session}` here"))
-        })
+        self.running()
+            .get(session)
+            .map(|entry| entry.requests.clone())
+            .ok_or_else(|| {
+                Failure::new(
+                    ErrorId::UnknownSession,
+                    format!("there is no session `{session}` here"),
+                )
+            })
     }
 
     /// Gives the peer's answer to a session.
     pub async fn answer(&self, session: &str, sdp: String) -> Result<(), Failure> {
         let gone = || Failure::new(ErrorId::SessionEnded, "the session has just ended");
         let (done, answered) = oneshot::channel();
-        self.requests(session)?.send(Request::Answer { sdp, done }).await.map_err(|_| gone())?;
+        self.requests(session)?
+            .send(Request::Answer { sdp, done })
+            .await
+            .map_err(|_| gone())?;
         match tokio::time::timeout(ANSWER, answered).await {
             Ok(Ok(result)) => result.map_err(|message| Failure::new(ErrorId::BadMessage, message)),
             Ok(Err(_)) => Err(gone()),
-            Err(_) => Err(Failure::new(ErrorId::SessionFailed, format!("the answer was not taken within {ANSWER:?}"))),
+            Err(_) => Err(Failure::new(
+                ErrorId::SessionFailed,
+                format!("the answer was not taken within {ANSWER:?}"),
+            )),
         }
     }
 
     pub async fn candidate(&self, session: &str, candidate: IceCandidate) -> Result<(), Failure> {
         let gone = |_| Failure::new(ErrorId::SessionEnded, "the session has just ended");
-        self.requests(session)?.send(Request::Candidate(candidate)).await.map_err(gone)
+        self.requests(session)?
+            .send(Request::Candidate(candidate))
+            .await
+            .map_err(gone)
     }
 
     /// Ends a session and waits until its process is gone.
@@ -341,8 +421,12 @@ impl Sessions {
     /// Ends every session of an owner that is gone.
     pub async fn stop_sessions_of(&self, owner: &str) {
         let theirs = |entry: &&Entry| entry.reply_to == owner;
-        let sessions: Vec<_> =
-            self.running().values().filter(theirs).map(|entry| entry.info.session.clone()).collect();
+        let sessions: Vec<_> = self
+            .running()
+            .values()
+            .filter(theirs)
+            .map(|entry| entry.info.session.clone())
+            .collect();
         for session in sessions {
             tracing::warn!(session, owner, "the session's owner is gone; it ends");
             if let Err(failure) = self.stop(&session).await {

@@ -22,7 +22,11 @@ pub struct Spares {
 
 impl Spares {
     pub fn new(exe: PathBuf, env: Vec<(String, String)>) -> Arc<Self> {
-        Arc::new(Self { exe, env, spare: Mutex::default() })
+        Arc::new(Self {
+            exe,
+            env,
+            spare: Mutex::default(),
+        })
     }
 
     /// An initialised process; while it is used, the next is made ready.
@@ -62,7 +66,10 @@ impl Spares {
         let mut process = Process::spawn(&self.exe, &self.env)?;
         match tokio::time::timeout(INITIALISED, process.report()).await {
             Ok(Some(Report::Ready)) => Ok(process),
-            Ok(_) => bail!("a pipeline's process ended before it was ready: {}", process.wait().await),
+            Ok(_) => bail!(
+                "a pipeline's process ended before it was ready: {}",
+                process.wait().await
+            ),
             Err(_) => bail!("a pipeline's process was not ready after {INITIALISED:?}"),
         }
     }

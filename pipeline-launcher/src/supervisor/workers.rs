@@ -46,7 +46,13 @@ pub async fn keep_running(plan: Arc<Plan>, id: String, shutdown: CancellationTok
         restarts.retain(|at| at.elapsed() < window);
         if !again || restarts.len() >= plan.restart.max_restarts as usize {
             let count = restarts.len();
-            tracing::error!(worker = id, reason, count, ?window, "the worker stays down after these restarts");
+            tracing::error!(
+                worker = id,
+                reason,
+                count,
+                ?window,
+                "the worker stays down after these restarts"
+            );
             return;
         }
         let pause = pause_before(restarts.len());
@@ -61,7 +67,9 @@ pub async fn keep_running(plan: Arc<Plan>, id: String, shutdown: CancellationTok
 /// Doubles with each restart, with a jitter so that workers do not start in step.
 fn pause_before(restart: usize) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1 << restart.min(10));
-    doubled.min(LONGEST_PAUSE).mul_f64(rand::rng().random_range(0.75..1.25))
+    doubled
+        .min(LONGEST_PAUSE)
+        .mul_f64(rand::rng().random_range(0.75..1.25))
 }
 
 /// Runs a worker to its end: how its process ended, and what it said.
@@ -71,8 +79,11 @@ async fn run_once(plan: &Plan, id: &str, shutdown: &CancellationToken) -> (Exit,
         Err(error) => return (Exit::Unknown, format!("{error:#}")),
     };
     let name = ServiceName::new(kind::INFERENCE, id);
-    let start =
-        Start { pipeline: plan.pipeline.clone(), identity: name.to_string(), webrtc: Network::default() };
+    let start = Start {
+        pipeline: plan.pipeline.clone(),
+        identity: name.to_string(),
+        webrtc: Network::default(),
+    };
     if let Err(error) = process.send(&Command::Start(Box::new(start))).await {
         return (process.wait().await, error.to_string());
     }
@@ -88,7 +99,12 @@ async fn run_once(plan: &Plan, id: &str, shutdown: &CancellationToken) -> (Exit,
         };
         match report {
             Some(Report::Running) if !known => {
-                tracing::info!(worker = id, pid = process.pid(), model = plan.model, "worker ready");
+                tracing::info!(
+                    worker = id,
+                    pid = process.pid(),
+                    model = plan.model,
+                    "worker ready"
+                );
                 let model = plan.model.clone();
                 let told = move || vec![(info::MODEL.to_owned(), model.clone())];
                 plan.registration.keep(name.clone(), told, registered.clone());

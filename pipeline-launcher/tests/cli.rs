@@ -1,0 +1,128 @@
+//! The program as people use it.
+
+use std::process::{Command, Output};
+
+fn launcher(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pipeline-launcher"))
+        .args(arguments)
+        .env_remove("REDIS_URL")
+        .env_remove("REDIS_HOST")
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn file(content: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    file
+}
+
+fn described(launch: &str) -> tempfile::NamedTempFile {
+    file(&format!(
+        "schema = 1\nname = \"t\"\nkind = \"source\"\nsummary = \"s\"\n[pipeline]\nlaunch = '''\n{launch}\n'''\n"
+    ))
+}
+
+#[test]
+fn the_shipped_pipelines_are_right() {
+    let output = launcher(&["check", "--deny-warnings", "pipelines"]);
+    assert!(output.status.success(), "{}", text(&output.stdout));
+}
+
+#[test]
+fn check_names_the_close_match() {
+    for (launch, expected) in [
+        (
+            "videotestsrc ! videoscal ! fakesink",
+            "there is no element `videoscal`\n    hint: did you mean `videoscale`?",
+        ),
+        (
+            "videotestsrc patern=ball ! fakesink",
+            "`videotestsrc` has no property `patern`\n    hint: did you mean `pattern`?",
+        ),
+        (
+            "videotestsrc pattern=bal ! fakesink",
+            "GStreamer refuses it: could not set property \"pattern\"",
+        ),
+        (
+            "videotestsrc ! yoloxdetec ! fakesink",
+            "hint: did you mean `yoloxdetect`?",
+        ),
+        (
+            "videotestsrc ! audioconvert ! fakesink",
+            "GStreamer refuses it: could not link",
+        ),
+    ] {
+        let file = described(launch);
+        let output = launcher(&["check", file.path().to_str().unwrap()]);
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(expected), "expected:\n{expected}\ngot:\n{said}");
+        assert!(said.contains(".toml:7: error: `pipeline.launch`"), "{said}");
+    }
+}
+
+#[test]
+fn list_shows_pipelines_and_parameters() {
+    let output = launcher(&["list"]);
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("webrtc-detect") && said.contains("fps: integer 1 to 60, default 30"),
+        "{said}"
+    );
+}
+
+#[test]
+fn run_ends_with_the_stream_and_with_its_code() {
+    let file = described("videotestsrc num-buffers=3 ! fakesink");
+    let output = launcher(&["run", file.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    let file = described("filesrc location=/none/here ! fakesink");
+    let output = launcher(&["run", file.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("/none/here"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn what_is_wrong_at_the_start_is_said() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let url = format!("redis://user:secret@127.0.0.1:{closed}");
+    for (arguments, expected) in [
+        (&["serve", "--redis-url", &url] as &[&str], "cannot be used"),
+        (&["serve", "--pipelines", "/none"], "cannot read the folder /none"),
+        (
+            &["serve", "--model", "/none/x.onnx"],
+            "there is no model file /none/x.onnx",
+        ),
+        (&["serve", "--workers", "many"], "neither `auto` nor a number"),
+        (
+            &["run", "nosuch"],
+            "cannot read the pipeline description pipelines/nosuch.toml",
+        ),
+        (&["run", "webrtc-detect"], "it needs a peer"),
+        (
+            &["run", "yolox-worker", "--param", "scor=1"],
+            "there is no parameter `scor`; did you mean `score`?",
+        ),
+    ] {
+        let output = launcher(arguments);
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(said.contains(expected), "{arguments:?} said:\n{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}
