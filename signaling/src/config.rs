@@ -20,7 +20,7 @@ pub struct Args {
     #[arg(long, env = "SIGHTLINE_PORT", default_value_t = 9000)]
     pub port: u16,
 
-    /// Redis to use: redis://…, rediss://… or redis+unix:///path
+    /// Redis to use: redis://…, rediss://… or unix:///path
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
 
@@ -40,8 +40,13 @@ pub struct Args {
     #[arg(long, env = "SIGHTLINE_UI_DIR")]
     pub ui_dir: Option<PathBuf>,
 
-    /// STUN and TURN servers that browsers are told, e.g. stun:stun.example.org:3478
-    #[arg(long, env = "SIGHTLINE_ICE_SERVERS", value_delimiter = ',')]
+    /// STUN and TURN servers that browsers are told: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT
+    #[arg(
+        long,
+        env = "SIGHTLINE_ICE_SERVERS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     pub ice_servers: Vec<String>,
 
     /// Inference workers that are expected: with 0 the service is ready without any
@@ -101,7 +106,7 @@ impl Args {
             // The URL may hold a password: neither it nor the parser's words are shown.
             return url.into_connection_info().ok().context(
                 "REDIS_URL is not a URL of Redis: write redis://[[user]:password@]host[:port][/db], \
-                 rediss://… or redis+unix:///path",
+                 rediss://… or unix:///path",
             );
         }
         let address = ConnectionAddr::Tcp(self.redis_host.clone(), self.redis_port);
@@ -132,23 +137,35 @@ pub fn masked(redis: &ConnectionInfo) -> String {
 }
 
 fn ice_servers(urls: &[String]) -> anyhow::Result<Vec<IceServer>> {
-    const SCHEMES: [&str; 4] = ["stun:", "stuns:", "turn:", "turns:"];
     urls.iter()
         .map(|url| url.trim())
         .filter(|url| !url.is_empty())
-        .map(|url| {
-            ensure!(
-                SCHEMES.iter().any(|scheme| url.starts_with(scheme)),
-                "`{url}` in SIGHTLINE_ICE_SERVERS is not a STUN or TURN URL: write \
-                 stun:host:port or turn:host:port, several with commas between"
-            );
-            Ok(IceServer {
-                urls: vec![url.to_owned()],
-                username: None,
-                credential: None,
-            })
-        })
+        .map(ice_server)
         .collect()
+}
+
+/// Browsers want a TURN server's user and password beside its URL, not in it.
+fn ice_server(url: &str) -> anyhow::Result<IceServer> {
+    let known = |scheme: &&str| matches!(*scheme, "stun" | "stuns" | "turn" | "turns");
+    // The URL may hold a password, so it is not repeated.
+    let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| known(scheme)).context(
+        "SIGHTLINE_ICE_SERVERS: write stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, with commas between",
+    )?;
+    let Some((secret, host)) = rest.rsplit_once('@') else {
+        return Ok(IceServer {
+            urls: vec![url.to_owned()],
+            username: None,
+            credential: None,
+        });
+    };
+    let (user, password) = secret
+        .split_once(':')
+        .context("SIGHTLINE_ICE_SERVERS: before the `@` of a TURN URL come USER:PASSWORD")?;
+    Ok(IceServer {
+        urls: vec![format!("{scheme}:{host}")],
+        username: Some(user.to_owned()),
+        credential: Some(password.to_owned()),
+    })
 }
 
 fn workers_expected(text: &str) -> anyhow::Result<bool> {
@@ -232,9 +249,17 @@ mod tests {
 
     #[test]
     fn ice_servers_are_checked() {
-        let config = resolve(&["--ice-servers", "stun:a:1, turn:b:2"]).unwrap();
-        assert_eq!(config.ice_servers.len(), 2);
-        assert!(resolve(&["--ice-servers", "http://a"]).is_err());
+        let servers = resolve(&["--ice-servers", "stun:a:1, turn:u:p:@ss@b:2"])
+            .unwrap()
+            .ice_servers;
+        assert_eq!(servers[0].urls, ["stun:a:1"]);
+        assert_eq!(servers[1].urls, ["turn:b:2"]);
+        assert_eq!(servers[1].username.as_deref(), Some("u"));
+        assert_eq!(servers[1].credential.as_deref(), Some("p:@ss"));
+        for bad in ["http://a", "turn:hunter2@b:2", "a"] {
+            let error = resolve(&["--ice-servers", bad]).unwrap_err();
+            assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+        }
     }
 
     #[test]
