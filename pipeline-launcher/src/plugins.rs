@@ -2,11 +2,13 @@
 
 use anyhow::Context;
 
+type Register = fn() -> Result<(), glib::BoolError>;
+
 /// Initialises GStreamer and registers Sightline's elements, which are part of this program: no search path is
 /// needed, and they always fit.
 pub fn init() -> anyhow::Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    let plugins: [(&str, fn() -> Result<(), glib::BoolError>); 4] = [
+    let plugins: [(&str, Register); 4] = [
         ("overlay", gstoverlay::plugin_register_static),
         ("redisstream", gstredisstream::plugin_register_static),
         ("sightlinewebrtc", gstsightlinewebrtc::plugin_register_static),

@@ -1,5 +1,7 @@
 //! The program as people use it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Command, Output};
 
 fn launcher(arguments: &[&str]) -> Output {

@@ -1,5 +1,7 @@
 //! The process of a pipeline, as the launcher sees it: real processes of the real program.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::time::Duration;
 

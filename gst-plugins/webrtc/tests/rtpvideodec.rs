@@ -1,5 +1,7 @@
 //! `rtpvideodec` in real pipelines.
 
+#![allow(clippy::unwrap_used)]
+
 use gst::prelude::*;
 use sightline_gst_common::FrameMeta;
 
@@ -15,8 +17,15 @@ fn decode(encoder: &str) -> Result<Vec<FrameMeta>, String> {
         "videotestsrc num-buffers=10 ! video/x-raw,width=176,height=144,framerate=30/1 ! {encoder} ! \
          rtpvideodec ! appsink name=sink sync=false"
     );
-    let pipeline = gst::parse::launch(&launch).unwrap().downcast::<gst::Pipeline>().unwrap();
-    let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    let pipeline = gst::parse::launch(&launch)
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    let sink = pipeline
+        .by_name("sink")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let mut metas = Vec::new();
     while let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_seconds(5)) {
@@ -36,7 +45,10 @@ fn check(metas: &[FrameMeta]) {
         let step = pair[1].header.timestamp.wrapping_sub(pair[0].header.timestamp);
         assert!((2999..=3001).contains(&step), "the RTP timestamp steps by {step}");
     }
-    assert_eq!((metas[0].header.width, metas[0].header.height), (Some(176), Some(144)));
+    assert_eq!(
+        (metas[0].header.width, metas[0].header.height),
+        (Some(176), Some(144))
+    );
     let age = sightline_protocol::unix_micros().abs_diff(metas[0].header.captured.unwrap());
     assert!(age < 60_000_000, "captured {age} µs ago");
 }
@@ -59,5 +71,8 @@ fn h264_frames_keep_their_rtp_timestamp() {
 #[test]
 fn an_unknown_encoding_is_an_error_in_words() {
     let error = decode("jpegenc ! rtpjpegpay").unwrap_err();
-    assert!(error.contains("JPEG video cannot be decoded here; send VP8 or VP9 or H264"), "{error}");
+    assert!(
+        error.contains("JPEG video cannot be decoded here; send VP8 or VP9 or H264"),
+        "{error}"
+    );
 }

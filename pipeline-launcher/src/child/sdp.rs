@@ -188,9 +188,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(sdp in "\\PC*", cut in 0..600usize) {
-            let _ = clean_answer(&sdp);
-            let _ = clean_answer(&ANSWER.chars().take(cut).collect::<String>());
-            let _ = (is_usable(&sdp), advertise(&sdp, &["203.0.113.9".parse().unwrap()]), advertise_offer(&sdp, &[]));
+            drop(clean_answer(&sdp));
+            drop(clean_answer(&ANSWER.chars().take(cut).collect::<String>()));
+            drop((is_usable(&sdp), advertise(&sdp, &["203.0.113.9".parse().unwrap()]), advertise_offer(&sdp, &[])));
         }
     }
 }

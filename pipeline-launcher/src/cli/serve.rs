@@ -1,7 +1,6 @@
 //! `serve`: the daemon. It takes sessions, keeps workers running, and is known to signaling.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,11 +169,9 @@ fn worker_plan(
 pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models, Model)> {
     match models.find(name) {
         Ok(model) => Ok((models, model)),
-        Err(error)
-            if !Path::new(name)
-                .extension()
-                .is_some_and(|extension| extension == "onnx") =>
-        {
+        // A file that was named must be there; a known model may be missing on a new machine.
+        Err(error) if name.ends_with(".onnx") => anyhow::bail!("{error}"),
+        Err(error) => {
             let built_in = models.find(BUILT_IN).map_err(anyhow::Error::msg)?;
             tracing::error!("{error}");
             tracing::error!(
@@ -183,7 +180,6 @@ pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models,
             );
             Ok((models, built_in))
         }
-        Err(error) => anyhow::bail!("{error}"),
     }
 }
 

@@ -76,6 +76,8 @@ impl Process {
         let output = std::io::stderr().as_fd().try_clone_to_owned()?;
         let child = tokio::process::Command::new(exe)
             .arg("child")
+            // ONNX Runtime's builds phone home by default.
+            .env("ORT_DISABLE_TELEMETRY", "1")
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::from(output))

@@ -23,40 +23,74 @@ const CODECS: &[(&str, &[Stage])] = &[
     (
         "VP8",
         &[
-            Stage { factories: &["rtpvp8depay"], properties: DEPAY },
-            Stage { factories: &["vp8dec", "avdec_vp8"], properties: DECODER },
+            Stage {
+                factories: &["rtpvp8depay"],
+                properties: DEPAY,
+            },
+            Stage {
+                factories: &["vp8dec", "avdec_vp8"],
+                properties: DECODER,
+            },
         ],
     ),
     (
         "VP9",
         &[
-            Stage { factories: &["rtpvp9depay"], properties: DEPAY },
-            Stage { factories: &["vp9dec", "avdec_vp9"], properties: DECODER },
+            Stage {
+                factories: &["rtpvp9depay"],
+                properties: DEPAY,
+            },
+            Stage {
+                factories: &["vp9dec", "avdec_vp9"],
+                properties: DECODER,
+            },
         ],
     ),
     (
         "H264",
         &[
-            Stage { factories: &["rtph264depay"], properties: DEPAY },
-            Stage { factories: &["h264parse"], properties: &[] },
-            Stage { factories: &["avdec_h264", "openh264dec"], properties: DECODER },
+            Stage {
+                factories: &["rtph264depay"],
+                properties: DEPAY,
+            },
+            Stage {
+                factories: &["h264parse"],
+                properties: &[],
+            },
+            Stage {
+                factories: &["avdec_h264", "openh264dec"],
+                properties: DECODER,
+            },
         ],
     ),
 ];
 
 /// The stages that decode an RTP `encoding-name`, or what to say.
 pub fn stages(encoding: &str) -> Result<&'static [Stage], String> {
-    CODECS.iter().find(|(name, _)| *name == encoding).map(|(_, stages)| *stages).ok_or_else(|| {
-        let known: Vec<_> = CODECS.iter().map(|(name, _)| *name).collect();
-        format!("{encoding} video cannot be decoded here; send {}", known.join(" or "))
-    })
+    CODECS
+        .iter()
+        .find(|(name, _)| *name == encoding)
+        .map(|(_, stages)| *stages)
+        .ok_or_else(|| {
+            let known: Vec<_> = CODECS.iter().map(|(name, _)| *name).collect();
+            format!(
+                "{encoding} video cannot be decoded here; send {}",
+                known.join(" or ")
+            )
+        })
 }
 
 impl Stage {
     pub fn make(&self) -> Result<gst::Element, String> {
-        let factory = self.factories.iter().find_map(|name| gst::ElementFactory::find(name));
+        let factory = self
+            .factories
+            .iter()
+            .find_map(|name| gst::ElementFactory::find(name));
         let Some(factory) = factory else {
-            return Err(format!("none of the elements {} is installed", self.factories.join(", ")));
+            return Err(format!(
+                "none of the elements {} is installed",
+                self.factories.join(", ")
+            ));
         };
         let element = factory.create().build().map_err(|error| error.to_string())?;
         for (name, value) in self.properties {

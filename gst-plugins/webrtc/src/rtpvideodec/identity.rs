@@ -54,7 +54,11 @@ mod tests {
     use super::*;
 
     fn arrival(timestamp: u32, pts: u64) -> Arrival {
-        Arrival { timestamp, pts, captured: 0 }
+        Arrival {
+            timestamp,
+            pts,
+            captured: 0,
+        }
     }
 
     #[test]
@@ -64,7 +68,10 @@ mod tests {
             arrivals.note(arrival(index * 3000, u64::from(index) * 33));
             arrivals.note(arrival(index * 3000, u64::from(index) * 33 + 1));
         }
-        assert_eq!(arrivals.take(99 * 33).map(|found| found.timestamp), Some(99 * 3000));
+        assert_eq!(
+            arrivals.take(99 * 33).map(|found| found.timestamp),
+            Some(99 * 3000)
+        );
         assert_eq!(arrivals.take(98 * 33), None, "older frames are forgotten");
     }
 

@@ -23,7 +23,11 @@ use super::codec;
 use super::identity::{Arrival, Arrivals, rtp_timestamp};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
-    gst::DebugCategory::new("rtpvideodec", gst::DebugColorFlags::empty(), Some("RTP video to frames with identity"))
+    gst::DebugCategory::new(
+        "rtpvideodec",
+        gst::DebugColorFlags::empty(),
+        Some("RTP video to frames with identity"),
+    )
 });
 
 /// Longer than this no frame waits in a jitterbuffer; a larger difference means clocks that disagree.
@@ -69,10 +73,13 @@ impl RtpVideoDec {
         if state.encoding == encoding {
             return Ok(());
         }
-        let chain =
-            codec::stages(&encoding)?.iter().map(codec::Stage::make).collect::<Result<Vec<_>, _>>()?;
+        let chain = codec::stages(&encoding)?
+            .iter()
+            .map(codec::Stage::make)
+            .collect::<Result<Vec<_>, _>>()?;
         self.remove_chain(&mut state);
-        self.add_chain(&chain).map_err(|error| format!("cannot link the decoder of {encoding}: {error}"))?;
+        self.add_chain(&chain)
+            .map_err(|error| format!("cannot link the decoder of {encoding}: {error}"))?;
         gst::info!(CAT, imp = self, "decoding {encoding}");
         *state = State { encoding, chain };
         Ok(())
@@ -83,7 +90,9 @@ impl RtpVideoDec {
         bin.add_many(chain)?;
         gst::Element::link_many(chain)?;
         let pad = |element: Option<&gst::Element>, name: &str| {
-            element.and_then(|element| element.static_pad(name)).ok_or_else(|| glib::bool_error!("no pad {name}"))
+            element
+                .and_then(|element| element.static_pad(name))
+                .ok_or_else(|| glib::bool_error!("no pad {name}"))
         };
         let (sink, src) = (pad(chain.first(), "sink")?, pad(chain.last(), "src")?);
         self.watch(&sink, &src);
@@ -98,7 +107,12 @@ impl RtpVideoDec {
     fn remove_chain(&self, state: &mut State) {
         for element in state.chain.drain(..) {
             if element.set_state(gst::State::Null).is_err() || self.obj().remove(&element).is_err() {
-                gst::warning!(CAT, imp = self, "{} does not let itself be removed", element.name());
+                gst::warning!(
+                    CAT,
+                    imp = self,
+                    "{} does not let itself be removed",
+                    element.name()
+                );
             }
         }
         state.encoding.clear();
@@ -147,12 +161,23 @@ fn arrival_of(buffer: &gst::BufferRef, pad: &gst::Pad) -> Option<Arrival> {
         .filter(|waited| *waited < MAX_WAIT)
         .unwrap_or_default();
     let captured = unix_micros().saturating_sub(waited.useconds());
-    Some(Arrival { timestamp, pts: pts.nseconds(), captured })
+    Some(Arrival {
+        timestamp,
+        pts: pts.nseconds(),
+        captured,
+    })
 }
 
 fn meta_of(arrival: Arrival, pad: &gst::Pad) -> FrameMeta {
     let caps = pad.current_caps();
-    let size = |name| caps.as_ref()?.structure(0)?.get::<i32>(name).ok()?.try_into().ok();
+    let size = |name| {
+        caps.as_ref()?
+            .structure(0)?
+            .get::<i32>(name)
+            .ok()?
+            .try_into()
+            .ok()
+    };
     let header = FrameHeader {
         timestamp: arrival.timestamp,
         captured: Some(arrival.captured),
@@ -160,7 +185,11 @@ fn meta_of(arrival: Arrival, pad: &gst::Pad) -> FrameMeta {
         height: size("height"),
         ..Default::default()
     };
-    FrameMeta { header, entry: None, read_at: None }
+    FrameMeta {
+        header,
+        entry: None,
+        read_at: None,
+    }
 }
 
 #[glib::object_subclass]
@@ -184,7 +213,12 @@ impl ObjectSubclass for RtpVideoDec {
             Some(template) => gst::GhostPad::builder_from_template(&template).build(),
             None => gst::GhostPad::builder(gst::PadDirection::Src).name("src").build(),
         };
-        Self { sink, src, state: Mutex::default(), arrivals: Arc::default() }
+        Self {
+            sink,
+            src,
+            state: Mutex::default(),
+            arrivals: Arc::default(),
+        }
     }
 }
 
@@ -220,7 +254,9 @@ impl ElementImpl for RtpVideoDec {
             let template = |name, direction, caps: &gst::Caps| {
                 gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
             };
-            let rtp = gst::Caps::builder("application/x-rtp").field("media", "video").build();
+            let rtp = gst::Caps::builder("application/x-rtp")
+                .field("media", "video")
+                .build();
             let video = gst::Caps::builder("video/x-raw").build();
             [
                 template("sink", gst::PadDirection::Sink, &rtp),
