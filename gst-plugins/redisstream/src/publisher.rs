@@ -288,8 +288,9 @@ impl Publisher {
                     let cause = connection::describe(&error);
                     let cause = format!("cannot write to `{}`: {cause}", self.config.stream);
                     let text = self.link.server().refused(&cause).to_string();
-                    self.slot.fail(text.clone());
-                    self.reporter.fail(text);
+                    // In this order: what the streaming thread then posts says nothing.
+                    self.reporter.fail(&text);
+                    self.slot.fail(text);
                     return Written::No;
                 }
             }

