@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# All measurements.
+set -euo pipefail
+. "$(dirname "$0")/../scripts/lib.sh"
+cd "$root"
+
+python=$root/target/bench-venv/bin/python
+[ -x "$python" ] || python3 -m venv "$root/target/bench-venv"
+"$python" -m pip install -q --disable-pip-version-check -r bench/requirements.txt
+say "Accuracy"
+"$python" bench/accuracy/run.py
