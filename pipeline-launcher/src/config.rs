@@ -3,64 +3,10 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
+use sightline_service::redis::RedisArgs;
 
 use crate::supervisor::ports::PortRange;
-
-/// Where Redis is.
-#[derive(Debug, Clone, Args)]
-pub struct RedisArgs {
-    /// URL of an existing Redis (redis://, rediss:// or unix://)
-    #[arg(long, env = "REDIS_URL")]
-    pub redis_url: Option<String>,
-    /// Host of an existing Redis, if no URL is given
-    #[arg(long, env = "REDIS_HOST")]
-    pub redis_host: Option<String>,
-    #[arg(long, env = "REDIS_PORT", default_value_t = 6379)]
-    pub redis_port: u16,
-    #[arg(long, env = "REDIS_PASSWORD", hide_env_values = true)]
-    pub redis_password: Option<String>,
-}
-
-impl RedisArgs {
-    /// The URL, if any setting names a Redis.
-    pub fn url(&self) -> Option<String> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        given(&self.redis_url).or_else(|| {
-            let host = given(&self.redis_host)?;
-            let password =
-                given(&self.redis_password).map(|password| format!(":{}@", percent_encoded(&password)));
-            Some(format!(
-                "redis://{}{host}:{}/",
-                password.unwrap_or_default(),
-                self.redis_port
-            ))
-        })
-    }
-}
-
-/// A password as part of a URL (RFC 3986 §2.1).
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes()
-        .map(|byte| {
-            if plain(byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
-}
-
-/// A Redis URL without its password, for messages.
-pub fn masked(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
-}
 
 /// Where pipelines and models are.
 #[derive(Debug, Clone, Args)]
@@ -140,50 +86,9 @@ pub struct ServeArgs {
     pub id: Option<String>,
 }
 
-impl ServeArgs {
-    /// The name given, or one from the host's name.
-    pub fn launcher_id(&self) -> anyhow::Result<String> {
-        if let Some(id) = &self.id {
-            return Ok(id.clone());
-        }
-        let host = host()?;
-        Ok(format!("{host}-{:04x}", rand::random::<u16>()))
-    }
-}
-
-pub fn host() -> anyhow::Result<String> {
-    let host = hostname::get().context("the host has no name")?;
-    Ok(host
-        .to_string_lossy()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_is_made_of_v1s_settings() {
-        let args = RedisArgs {
-            redis_url: None,
-            redis_host: Some("redis".into()),
-            redis_port: 6380,
-            redis_password: Some("a@b".into()),
-        };
-        let url = args.url().unwrap();
-        assert_eq!(url, "redis://:a%40b@redis:6380/");
-        assert_eq!(masked(&url), "redis://***@redis:6380/");
-        assert_eq!(
-            RedisArgs {
-                redis_host: None,
-                ..args
-            }
-            .url(),
-            None
-        );
-    }
 
     #[test]
     fn workers_are_a_number_or_auto() {

@@ -1,13 +1,13 @@
 //! Starts and supervises GStreamer pipelines described in files, one process each.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use pipeline_launcher::cli::{check, list, run, serve, up};
 use pipeline_launcher::config::{Folders, ServeArgs};
-use tokio_util::sync::CancellationToken;
+use sightline_service::redis::DEFAULT_URL;
+use sightline_service::{settings, shutdown_signal};
 
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -34,8 +34,8 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log();
+    let cli: Cli = settings::parse();
+    sightline_service::log();
     match go(cli.verb) {
         Ok(code) => code,
         Err(error) => {
@@ -52,17 +52,16 @@ fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::List(folders) => list::list(&folders).map(|()| ExitCode::SUCCESS),
         Verb::Run(args) => runtime()?.block_on(run::run(args)),
         Verb::Serve(args) => runtime()?.block_on(async {
-            let url = args
-                .redis
-                .url()
-                .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
-            serve::serve(*args, url, on_signal()?)
+            let url = args.redis.url().unwrap_or_else(|| DEFAULT_URL.to_owned());
+            serve::serve(*args, url, shutdown_signal()?)
                 .await
                 .map(|()| ExitCode::SUCCESS)
         }),
-        Verb::Up(args) => {
-            runtime()?.block_on(async { up::up(*args, on_signal()?).await.map(|()| ExitCode::SUCCESS) })
-        }
+        Verb::Up(args) => runtime()?.block_on(async {
+            up::up(*args, shutdown_signal()?)
+                .await
+                .map(|()| ExitCode::SUCCESS)
+        }),
     }
 }
 
@@ -73,35 +72,24 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("no runtime")
 }
 
-/// Cancelled by SIGINT or SIGTERM.
-fn on_signal() -> anyhow::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let shutdown = CancellationToken::new();
-    let token = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        token.cancel();
-    });
-    Ok(shutdown)
-}
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
 
-/// To standard error; `RUST_LOG` chooses, `SIGHTLINE_LOG=json` makes it JSON lines.
-fn log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,ort=warn"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    if std::env::var("SIGHTLINE_LOG").is_ok_and(|format| format == "json") {
-        log.json().init();
-    } else {
-        log.with_target(false)
-            .with_ansi(std::io::stderr().is_terminal())
-            .compact()
-            .init();
+    use super::*;
+
+    #[test]
+    fn every_setting_of_a_daemon_can_stand_in_the_file() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for verb in ["serve", "up"] {
+            let verb = command.find_subcommand(verb).unwrap();
+            assert_eq!(
+                settings::unknown_flags(verb),
+                Vec::<String>::new(),
+                "{}",
+                verb.get_name()
+            );
+        }
     }
 }

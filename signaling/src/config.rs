@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use ::redis::ConnectionInfo;
+use anyhow::{Context, ensure};
 use clap::Parser;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use sightline_protocol::ws::IceServer;
+use sightline_service::redis::{self, DEFAULT_URL, RedisArgs};
+use sightline_service::service_id;
 
 /// Web page, WebSocket and sessions of Sightline.
 #[derive(Debug, Parser)]
@@ -20,21 +22,8 @@ pub struct Args {
     #[arg(long, env = "SIGHTLINE_PORT", default_value_t = 9000)]
     pub port: u16,
 
-    /// Redis to use: redis://…, rediss://… or unix:///path
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
-
-    /// Host of the Redis to use, where no URL is given
-    #[arg(long, env = "REDIS_HOST", default_value = "127.0.0.1")]
-    pub redis_host: String,
-
-    /// Port of the Redis to use, where no URL is given
-    #[arg(long, env = "REDIS_PORT", default_value_t = 6379)]
-    pub redis_port: u16,
-
-    /// Password of the Redis to use, where no URL is given
-    #[arg(long, env = "REDIS_PASSWORD", hide_env_values = true)]
-    pub redis_password: Option<String>,
+    #[command(flatten)]
+    pub redis: RedisArgs,
 
     /// Folder of the built web page; by default ui/dist here or beside the program's build folder
     #[arg(long, env = "SIGHTLINE_UI_DIR")]
@@ -92,48 +81,15 @@ impl Args {
         );
         Ok(Config {
             address: SocketAddr::new(self.bind, self.port),
-            redis: self.redis()?,
+            redis: redis::client(self.redis.url().as_deref().unwrap_or(DEFAULT_URL))?
+                .get_connection_info()
+                .clone(),
             ice_servers: ice_servers(&self.ice_servers)?,
             workers_expected: workers_expected(&self.workers)?,
-            id: self.id.map_or_else(|| Ok(own_id()), checked_id)?,
+            id: service_id(self.id.as_deref())?,
             ui_dir: self.ui_dir.unwrap_or_else(default_ui_dir),
         })
     }
-
-    fn redis(&self) -> anyhow::Result<ConnectionInfo> {
-        // An empty variable is what compose files make of an unset one.
-        if let Some(url) = self.redis_url.as_deref().filter(|url| !url.is_empty()) {
-            // The URL may hold a password: neither it nor the parser's words are shown.
-            return url.into_connection_info().ok().context(
-                "REDIS_URL is not a URL of Redis: write redis://[[user]:password@]host[:port][/db], \
-                 rediss://… or unix:///path",
-            );
-        }
-        let address = ConnectionAddr::Tcp(self.redis_host.clone(), self.redis_port);
-        let info = address
-            .into_connection_info()
-            .context("REDIS_HOST and REDIS_PORT do not name a Redis")?;
-        let settings = match self.redis_password.as_deref() {
-            Some(password) if !password.is_empty() => RedisConnectionInfo::default().set_password(password),
-            _ => RedisConnectionInfo::default(),
-        };
-        Ok(info.set_redis_settings(settings))
-    }
-}
-
-/// The address of a Redis, without its user and password.
-pub fn masked(redis: &ConnectionInfo) -> String {
-    let scheme = match redis.addr() {
-        ConnectionAddr::TcpTls { .. } => "rediss",
-        ConnectionAddr::Unix(_) => "redis+unix",
-        _ => "redis",
-    };
-    let secret = if redis.redis_settings().password().is_some() {
-        "***@"
-    } else {
-        ""
-    };
-    format!("{scheme}://{secret}{}", redis.addr())
 }
 
 fn ice_servers(urls: &[String]) -> anyhow::Result<Vec<IceServer>> {
@@ -179,27 +135,6 @@ fn workers_expected(text: &str) -> anyhow::Result<bool> {
     }
 }
 
-fn checked_id(id: String) -> anyhow::Result<String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if id.is_empty() || id.len() > 64 || !id.chars().all(allowed) {
-        bail!("--id `{id}` must be 1 to 64 letters, digits, `-`, `_` or `.`");
-    }
-    Ok(id)
-}
-
-/// The host's name, for people, and something random: two processes may share a host.
-fn own_id() -> String {
-    let host: String = hostname::get()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .take(40)
-        .collect();
-    format!("{host}-{:08x}", rand::random::<u32>())
-}
-
 fn default_ui_dir() -> PathBuf {
     let here = Path::new("ui/dist");
     let beside_build = std::env::current_exe()
@@ -229,22 +164,12 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_never_shown() {
-        let config = resolve(&["--redis-url", "redis://user:hunter2@cache:7000/1"]).unwrap();
-        assert_eq!(masked(&config.redis), "redis://***@cache:7000");
-        let config = resolve(&[
-            "--redis-url",
-            "",
-            "--redis-host",
-            "h",
-            "--redis-password",
-            "p@ss/:",
-        ])
-        .unwrap();
-        assert_eq!(masked(&config.redis), "redis://***@h:6379");
-        assert_eq!(config.redis.redis_settings().password(), Some("p@ss/:"));
-        let error = resolve(&["--redis-url", "http://user:hunter2@cache"]).unwrap_err();
-        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    fn every_setting_can_stand_in_the_file() {
+        use clap::CommandFactory;
+        assert_eq!(
+            sightline_service::settings::unknown_flags(&Args::command()),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -268,13 +193,5 @@ mod tests {
         assert!(resolve(&["--workers", "2"]).unwrap().workers_expected);
         assert!(!resolve(&["--workers", "0"]).unwrap().workers_expected);
         assert!(resolve(&["--workers", "many"]).is_err());
-    }
-
-    #[test]
-    fn ids_become_part_of_keys() {
-        assert!(resolve(&["--id", "a:b"]).is_err());
-        assert_eq!(resolve(&["--id", "a-1"]).unwrap().id, "a-1");
-        let generated = own_id();
-        assert!(checked_id(generated.clone()).is_ok(), "{generated}");
     }
 }

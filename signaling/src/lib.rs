@@ -144,6 +144,6 @@ fn redis_advice(redis: &redis::ConnectionInfo) -> String {
         "cannot use Redis at {}: is it running there? Start one \
          (`redis-server --save '' --appendonly no`), or set REDIS_URL (or REDIS_HOST, REDIS_PORT, \
          REDIS_PASSWORD) to one that runs",
-        config::masked(redis)
+        sightline_service::redis::shown(redis)
     )
 }

@@ -1,23 +1,14 @@
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use sightline_service::{settings, shutdown_signal};
 use signaling::config::{Args, Config};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let args: Args = settings::parse();
+    sightline_service::log();
     let result = match args.resolve() {
         Ok(config) => run(config).await,
         Err(error) => Err(error),
@@ -38,21 +29,6 @@ async fn run(config: Config) -> anyhow::Result<()> {
             config.address
         )
     })?;
-    let shutdown = CancellationToken::new();
-    stop_on_signal(shutdown.clone()).context("cannot listen for signals")?;
+    let shutdown = shutdown_signal()?;
     signaling::run(config, listener, shutdown).await
-}
-
-fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-        shutdown.cancel();
-    });
-    Ok(())
 }

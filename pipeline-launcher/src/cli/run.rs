@@ -7,8 +7,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use sightline_protocol::rpc::{Params, PipelineKind};
 
+use sightline_service::redis::RedisArgs;
+
 use super::serve;
-use crate::config::{Folders, RedisArgs};
+use crate::config::Folders;
 use crate::control::{Command, Network, Report, Start};
 use crate::description::{self, Description, Severity};
 use crate::models::Models;

@@ -8,11 +8,13 @@ use anyhow::Context;
 use sightline_inventa::{CallError, Config, Inventa};
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::rpc::{Params, PipelineKind, SessionCandidate, info, method};
+use sightline_service::redis::masked;
+use sightline_service::{host, service_id};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{ServeArgs, host, masked};
+use crate::config::ServeArgs;
 use crate::description::catalogue::Catalogue;
 use crate::models::{BUILT_IN, Model, Models};
 use crate::registration::{Registration, keep_registered};
@@ -36,7 +38,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     let (models, default) = with_default_model(models, &args.folders.model)?;
     let client = connect(&redis_url).await?;
 
-    let id = args.launcher_id()?;
+    let id = service_id(args.id.as_deref())?;
     let name = ServiceName::new(kind::MEDIA_BRIDGE, &id);
     let spares = Spares::new(
         std::env::current_exe()?,
@@ -77,7 +79,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         background.clone(),
     ));
     tasks.spawn({
-        let (inventa, told, known) = (inventa.clone(), told_by(&args, &sessions)?, known.clone());
+        let (inventa, told, known) = (inventa.clone(), told_by(&args, &sessions), known.clone());
         async move { keep_registered(&inventa, told, &known).await }
     });
 
@@ -124,9 +126,9 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
 fn told_by(
     args: &ServeArgs,
     sessions: &Arc<Sessions>,
-) -> anyhow::Result<impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static> {
-    let (host, max, sessions) = (host()?, args.max_sessions, Arc::downgrade(sessions));
-    Ok(move || {
+) -> impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static {
+    let (host, max, sessions) = (host(), args.max_sessions, Arc::downgrade(sessions));
+    move || {
         let count = sessions.upgrade().map_or(0, |sessions| sessions.count());
         vec![
             (info::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
@@ -134,7 +136,7 @@ fn told_by(
             (info::SESSIONS.to_owned(), count.to_string()),
             (info::MAX_SESSIONS.to_owned(), max.to_string()),
         ]
-    })
+    }
 }
 
 /// What the workers run.
@@ -186,7 +188,7 @@ pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models,
 /// Opens a client, and shows that Redis answers.
 async fn connect(url: &str) -> anyhow::Result<redis::Client> {
     let shown = masked(url);
-    let client = redis::Client::open(url).with_context(|| format!("`{shown}` is not the URL of a Redis"))?;
+    let client = sightline_service::redis::client(url)?;
     let ping = async {
         let mut connection = client.get_multiplexed_async_connection().await?;
         redis::cmd("PING").query_async::<String>(&mut connection).await

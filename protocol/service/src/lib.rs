@@ -1,0 +1,81 @@
+//! What Sightline's daemons share: settings, the way to Redis, logs, signals.
+
+pub mod redis;
+pub mod settings;
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Logs to standard error: `RUST_LOG` chooses what, `SIGHTLINE_LOG=json` makes it JSON lines.
+pub fn log() {
+    // ONNX Runtime's crate greets with every session.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    if std::env::var("SIGHTLINE_LOG").is_ok_and(|format| format == "json") {
+        log.json().init();
+    } else {
+        log.with_target(false).compact().init();
+    }
+}
+
+/// Cancelled by SIGINT or SIGTERM.
+pub fn shutdown_signal() -> anyhow::Result<CancellationToken> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(shutdown)
+}
+
+/// The host's name, reduced to what may stand in a service's name.
+pub fn host() -> String {
+    let name = hostname::get()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_default();
+    name.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(40)
+        .collect()
+}
+
+/// A service's id: the one given if it may be one, else the host's name and something random.
+pub fn service_id(given: Option<&str>) -> anyhow::Result<String> {
+    let Some(id) = given else {
+        return Ok(format!("{}-{:08x}", host(), rand::random::<u32>()));
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    anyhow::ensure!(
+        (1..=64).contains(&id.len()) && id.chars().all(allowed),
+        "--id `{id}` must be 1 to 64 letters, digits, `-`, `_` or `.`"
+    );
+    Ok(id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_a_narrow_form() {
+        let generated = service_id(None).unwrap();
+        assert_eq!(service_id(Some(&generated)).unwrap(), generated);
+        for id in ["", "a b", "a:b", "a|b", &"x".repeat(65)] {
+            assert!(service_id(Some(id)).is_err(), "{id}");
+        }
+    }
+}
