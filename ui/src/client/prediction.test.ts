@@ -45,6 +45,26 @@ describe('parsePrediction', () => {
     theirs[0]?.box.forEach((part, i) => expect(part).toBeCloseTo(ours[0]?.box[i] ?? NaN, 2));
   });
 
+  it('reads every entry of the stream in the shared fixtures', () => {
+    const entries = import.meta.glob<Record<string, string>>('../../../protocol/fixtures/streams/prediction*.json', {
+      eager: true,
+      import: 'default',
+    });
+    const counts = Object.entries(entries).map(([path, entry]) => {
+      const prediction = parsePrediction(entry);
+      if (!prediction) throw new Error(`${path} is refused`);
+      expect(prediction).toMatchObject({ session: entry['participantId'], timestamp: Number(entry['timestamp']), raw: entry });
+      const found = detectionsOf(prediction, 416 / 312);
+      expect(found).toHaveLength(Number(entry['pcount']));
+      return [path.slice(path.lastIndexOf('/') + 1), found[0]?.label];
+    });
+    expect(Object.fromEntries(counts)).toEqual({
+      'prediction.json': 'dog',
+      'prediction-v1.json': 'dog',
+      'prediction-v1-empty.json': undefined,
+    });
+  });
+
   it('takes v1’s empty result, which has no height', () => {
     expect(detectionsOf(parsed({ pcount: '0' }), 1)).toEqual([]);
   });
