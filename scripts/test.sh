@@ -33,7 +33,7 @@ models() {
 
 e2e() {
     say "End to end, in a real browser"
-    node --test --test-concurrency=1 e2e/
+    node --test --test-concurrency=1 e2e/*.test.mjs
 }
 
 if [ $# -gt 0 ]; then "$@"; else rust; ui; models; e2e; fi

@@ -1,0 +1,142 @@
+// A Redis of the test's own, and a client of RESP2 that speaks plain commands and binary values.
+
+import net from 'node:net';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Program } from './processes.mjs';
+import { until } from './wait.mjs';
+
+export class RedisServer {
+  #folder = mkdtempSync(join(tmpdir(), 'sightline-redis-'));
+  #program;
+
+  static async start() {
+    const server = new RedisServer();
+    const limits = ['--save', '', '--appendonly', 'no', '--maxmemory', '256mb', '--maxmemory-policy', 'noeviction'];
+    server.#program = new Program('redis-server', ['--port', '0', '--unixsocket', server.socket, ...limits]);
+    try {
+      await until('redis-server answers', 5, () => answers(server.socket));
+    } catch (error) {
+      console.error(server.#program.log);
+      await server.stop();
+      throw error;
+    }
+    return server;
+  }
+
+  get socket() {
+    return join(this.#folder, 'redis.sock');
+  }
+
+  get url() {
+    return `unix://${this.socket}`;
+  }
+
+  async stop() {
+    this.#program.kill('SIGTERM');
+    await this.#program.ended(5).catch(() => this.#program.destroy());
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+async function answers(socket) {
+  try {
+    const redis = await Redis.connect(socket);
+    redis.close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export class Redis {
+  #socket;
+  #waiting = [];
+  #received = Buffer.alloc(0);
+
+  /** Connects to the Unix socket at `path`. */
+  static async connect(path) {
+    const redis = new Redis();
+    await new Promise((resolve, reject) => {
+      redis.#socket = net.connect(path, resolve).on('error', reject);
+    });
+    redis.#socket.on('data', (data) => redis.#read(data));
+    redis.#socket.on('close', () => redis.#fail(new Error('Redis closed the connection')));
+    return redis;
+  }
+
+  /** One command; bulk strings come as Buffers. */
+  command(...args) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      const parts = args.flatMap((arg) => [`$${Buffer.byteLength(String(arg))}\r\n${arg}\r\n`]);
+      this.#socket.write(`*${args.length}\r\n${parts.join('')}`);
+    });
+  }
+
+  /** The same, for replies that are text. */
+  async text(...args) {
+    return toText(await this.command(...args));
+  }
+
+  close() {
+    this.#socket.destroy();
+  }
+
+  #read(data) {
+    this.#received = this.#received.length ? Buffer.concat([this.#received, data]) : data;
+    for (;;) {
+      const parsed = parse(this.#received, 0);
+      if (!parsed) return;
+      this.#received = this.#received.subarray(parsed.end);
+      const { resolve, reject } = this.#waiting.shift();
+      if (parsed.value instanceof Error) reject(parsed.value);
+      else resolve(parsed.value);
+    }
+  }
+
+  #fail(error) {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+}
+
+/** `{ value, end }` of the reply that begins at `start`; undefined while it is not all there. */
+function parse(data, start) {
+  const line = data.indexOf('\r\n', start);
+  if (line < 0) return undefined;
+  const rest = data.toString('latin1', start + 1, line);
+  const after = line + 2;
+  switch (String.fromCharCode(data[start])) {
+    case '+':
+      return { value: rest, end: after };
+    case '-':
+      return { value: new Error(rest), end: after };
+    case ':':
+      return { value: Number(rest), end: after };
+    case '$': {
+      const length = Number(rest);
+      if (length < 0) return { value: null, end: after };
+      if (data.length < after + length + 2) return undefined;
+      return { value: data.subarray(after, after + length), end: after + length + 2 };
+    }
+    default: {
+      const count = Number(rest);
+      if (count < 0) return { value: null, end: after };
+      const values = [];
+      let end = after;
+      for (let i = 0; i < count; i++) {
+        const item = parse(data, end);
+        if (!item) return undefined;
+        values.push(item.value);
+        end = item.end;
+      }
+      return { value: values, end };
+    }
+  }
+}
+
+function toText(value) {
+  if (Buffer.isBuffer(value)) return value.toString();
+  return Array.isArray(value) ? value.map(toText) : value;
+}
