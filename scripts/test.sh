@@ -21,18 +21,24 @@ ui() {
     npm --prefix ui test --silent
 }
 
+# Python for tests alone: with the packages that they import.
+python=$root/target/test-venv/bin/python
+venv() {
+    [ -x "$python" ] || python3 -m venv "$root/target/test-venv"
+    "$python" -c 'import onnxruntime, numpy, PIL, redis' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check onnxruntime==1.32.0 numpy pillow redis
+}
+
 models() {
     say "The built-in test model, and the accuracy bench's own tests"
-    local python=$root/target/test-venv/bin/python
-    [ -x "$python" ] || python3 -m venv "$root/target/test-venv"
-    "$python" -c 'import onnxruntime, numpy' 2>/dev/null ||
-        "$python" -m pip install -q --disable-pip-version-check onnxruntime==1.32.0 numpy
+    venv
     "$python" models/test_blobs.py
     "$python" bench/accuracy/test_accuracy.py
 }
 
 e2e() {
     say "End to end, in a real browser"
+    venv
     node --test --test-concurrency=1 e2e/*.test.mjs
 }
 
