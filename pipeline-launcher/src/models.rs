@@ -67,7 +67,10 @@ impl Models {
                     labels: None,
                 })
             } else {
-                Err(format!("there is no model file {name}"))
+                Err(format!(
+                    "there is no model file {name}: give the path of an .onnx file that exists, or a model's name in {}",
+                    self.home.join("models.toml").display()
+                ))
             };
         }
         let list = self.list()?;

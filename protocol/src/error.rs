@@ -61,12 +61,14 @@ pub enum ErrorId {
     UnknownSession,
     /// No tenant has that id.
     UnknownTenant,
-    /// Something went wrong on our side.
+    /// Something went wrong on our side; also what an id is read as that we do not know.
+    #[serde(other)]
     Internal,
 }
 
 impl ErrorId {
-    const ALL: [(Self, &'static str); 12] = [
+    /// Every id with its text.
+    pub const ALL: [(Self, &'static str); 12] = [
         (Self::BadMessage, "bad-message"),
         (Self::InvalidParam, "invalid-param"),
         (Self::NoLauncher, "no-launcher"),
@@ -136,6 +138,12 @@ mod tests {
             assert_eq!(serde_json::to_value(id).unwrap(), text);
             assert_eq!(ErrorId::parse(text), Some(id));
         }
+    }
+
+    #[test]
+    fn an_unknown_id_does_not_make_a_message_unreadable() {
+        let failure: Failure = serde_json::from_str(r#"{"id":"from-the-future","message":"m"}"#).unwrap();
+        assert_eq!(failure, Failure::new(ErrorId::Internal, "m"));
     }
 
     #[test]

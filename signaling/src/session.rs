@@ -188,6 +188,8 @@ impl Session {
             Ok(ClientMessage::SdpOfferAnswer(answer)) => self.answer(answer.sdp, now),
             Ok(ClientMessage::IceCandidate(candidate)) => self.client_candidate(candidate),
             Ok(ClientMessage::Stats(probe)) => vec![Action::SendClock { t0: probe.t0 }],
+            // A newer client may know messages that we do not.
+            Err(_) if is_of_unknown_type(text) => Vec::new(),
             Err(error) => vec![self.error(bad_message(format!("this message cannot be read: {error}")))],
         }
     }
@@ -601,6 +603,15 @@ fn rank(phase: SessionPhase) -> u8 {
         SessionPhase::Connected => 2,
         SessionPhase::Ended | SessionPhase::Failed => 3,
     }
+}
+
+fn is_of_unknown_type(text: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        r#type: String,
+    }
+    let envelope = serde_json::from_str::<Envelope>(text);
+    envelope.is_ok_and(|envelope| !ClientMessage::TYPES.contains(&envelope.r#type.as_str()))
 }
 
 fn bad_message(message: impl Into<String>) -> Failure {

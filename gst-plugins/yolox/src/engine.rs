@@ -63,13 +63,21 @@ impl Engine {
         let mut output = Tensor::<f32>::new(&allocator, [1, model.anchors, 5 + model.classes])?;
         let mut binding = session.create_binding()?;
         binding.bind_output(&*model.output, &mut output)?;
-        Ok(Self {
+        let mut engine = Self {
             session,
             binding,
             input_name: model.input.clone(),
             input,
             output,
-        })
+        };
+        engine.warm_up()?;
+        Ok(engine)
+    }
+
+    /// The first run makes room and, on accelerators, chooses kernels: better now than with the first frame.
+    fn warm_up(&mut self) -> Result<(), EngineError> {
+        self.input().fill(0.0);
+        self.run().map(drop)
     }
 
     /// The input: planes of blue, green and red, each of height × width.
