@@ -537,7 +537,7 @@ impl ElementImpl for RedisStreamSink {
                 "Redis stream sink",
                 "Sink/Network",
                 "Publishes frames, or what was found in them, to a Redis stream",
-                "Sightline developers",
+                "The Sightline developers",
             )
         });
         Some(&METADATA)

@@ -361,7 +361,7 @@ impl ElementImpl for RedisStreamSrc {
                 "Redis stream source",
                 "Source/Network",
                 "Reads frames from Redis streams as one consumer of a group",
-                "Sightline developers",
+                "The Sightline developers",
             )
         });
         Some(&METADATA)

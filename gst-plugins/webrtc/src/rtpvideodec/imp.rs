@@ -243,7 +243,7 @@ impl ElementImpl for RtpVideoDec {
                 "RTP video decoder",
                 "Codec/Decoder/Network/RTP/Video",
                 "Decodes one RTP video stream into frames that carry their RTP timestamp",
-                "The Sightline authors",
+                "The Sightline developers",
             )
         });
         Some(&METADATA)
