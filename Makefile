@@ -1,5 +1,4 @@
 # `make run` and `make test` are all that most people need; both install what is missing.
-.POSIX:
 .PHONY: run test build check bench setup setup-test ui model clean
 
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -38,7 +37,6 @@ setup-test:
 ui: ui/dist/index.html
 
 ui/dist/index.html: ui/package-lock.json ui/index.html $(shell find ui/src -type f)
-	@scripts/setup.sh run
 	npm --prefix ui ci --no-audit --no-fund
 	npm --prefix ui run build
 
