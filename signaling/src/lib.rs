@@ -74,6 +74,8 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
         .local_addr()
         .context("the listening socket has no address")?;
     tracing::info!(%address, service = %inventa.name(), "ready for connections");
+    let announcement = ready::announce(Arc::clone(&services), config.workers_expected, address);
+    services.tasks.spawn(announcement);
 
     server::serve(&services, &config.ui_dir, config.workers_expected, listener).await;
 

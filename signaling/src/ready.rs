@@ -1,9 +1,15 @@
 //! Whether a session would be served now.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::Services;
 use crate::launchers::{no_launcher, no_worker};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Readiness {
@@ -16,6 +22,22 @@ pub(crate) struct Readiness {
 struct Reason {
     id: String,
     message: String,
+}
+
+/// Says in the log when a session would first be served, and where the page is.
+pub(crate) async fn announce(services: Arc<Services>, workers_expected: bool, address: SocketAddr) {
+    while !check(&services, workers_expected).await.ready {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = services.shutdown.cancelled() => return,
+        }
+    }
+    let host = match address.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    tracing::info!("Sightline is ready: open http://{host}:{}", address.port());
 }
 
 /// `workers_expected` is false where the operator runs none (`SIGHTLINE_WORKERS=0`).
