@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { LEVELS, STRIP, cameraFile, readNumbers } from './support/barcode.mjs';
-import { iou, objectsOf } from './support/boxes.mjs';
+import { eachFrameOnce, iou, objectsOf } from './support/boxes.mjs';
 import { Visit, withBrowser } from './support/browser.mjs';
 import { dataFiles, output } from './support/data.mjs';
 import { Redis, RedisServer } from './support/redis.mjs';
@@ -48,7 +48,7 @@ test('boxes lie on the objects of a real video', { timeout: 120_000 }, async (t)
           assert.ok(off < 5, `what was ${LEVELS[which].toFixed()} ${which} is ${read[which].toFixed()} in the workers' pictures`);
         }
         const found = predictions.map((one) => [read.numbers.get(one.timestamp), objectsOf(one, VIDEO.width, VIDEO.height + STRIP)]);
-        agrees(t, found, reference, { score: 0.5, share: 0.7 });
+        agrees(t, found, reference, { score: 0.5, share: 0.65 });
         agrees(t, found, reference, { score: 0.7, share: 0.9 });
       }),
     );
@@ -93,6 +93,9 @@ async function enough(visit, frames) {
   const deadline = Date.now() + (1000 * (frames + 50)) / VIDEO.framesPerSecond;
   await until('a round of the video', 20, async () => Date.now() > deadline);
   const predictions = await visit.predictions(first);
+  // Far below what any machine does; a session that is stuck at a wrong rate is farther.
+  assert.ok(predictions.length >= frames / 4, `only ${predictions.length} predictions for ${frames} frames of video`);
+  eachFrameOnce(predictions);
   assert.equal(await visit.error(), '');
   return predictions;
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { iou, objectsOf } from './support/boxes.mjs';
+import { eachFrameOnce, iou, objectsOf } from './support/boxes.mjs';
 import { Visit, withBrowser } from './support/browser.mjs';
 import { findColours } from './support/colours.mjs';
 import { output } from './support/data.mjs';
@@ -23,6 +23,7 @@ test('the built-in model finds the shapes of the test picture', { timeout: 90_00
       const visit = await Visit.open(context, system, 'source=test&autostart=1');
       await visit.reaches('live', 10);
       const predictions = await visit.boxes(25, 15);
+      eachFrameOnce(predictions);
       assert.equal(await visit.text('model'), 'blobs');
       assert.match(await visit.text('worker'), /^svc:inf:/);
       await until('the page shows latency and rate', 5, async () => {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { eachFrameOnce } from './support/boxes.mjs';
 import { withBrowser } from './support/browser.mjs';
 import { withSystem } from './support/system.mjs';
 import { until } from './support/wait.mjs';
@@ -23,6 +24,7 @@ test('a client of v1 gets predictions, and no message that it does not know', { 
       checkOpening(heard);
       assert.deepEqual([...new Set(heard.map(({ type }) => type))].filter((type) => !V1_TYPES.has(type)), []);
       for (const { data } of predictions) checkPrediction(data);
+      eachFrameOnce(predictions.map(({ data }) => data));
       const red = predictions.flatMap(({ data }) => Object.entries(data)).filter(([name, value]) => /^p\d/.test(name) && value.startsWith('red|'));
       assert.ok(red.length >= 10, `the red square was found in ${red.length} of ${predictions.length} frames only`);
       checkPlace(red.map(([, value]) => value));

@@ -1,4 +1,6 @@
-// Boxes as [left, top, right, bottom].
+// Predictions, and their boxes as [left, top, right, bottom].
+
+import assert from 'node:assert/strict';
 
 export function iou([a, b, c, d], [e, f, g, h]) {
   const overlap = Math.max(0, Math.min(c, g) - Math.max(a, e)) * Math.max(0, Math.min(d, h) - Math.max(b, f));
@@ -13,4 +15,10 @@ export function objectsOf(prediction, width, height) {
     score,
     corners: [x * width, y * height, (x + w) * width, (y + h) * height],
   }));
+}
+
+/** No frame was sent to inference twice. */
+export function eachFrameOnce(predictions) {
+  const timestamps = predictions.map(({ timestamp }) => timestamp);
+  assert.equal(new Set(timestamps).size, timestamps.length, 'all timestamps differ');
 }
