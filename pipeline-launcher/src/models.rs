@@ -119,6 +119,11 @@ impl Models {
         ))
     }
 
+    /// True if `models.toml` names the model, wherever its file may be.
+    pub fn knows(&self, name: &str) -> bool {
+        self.list().is_ok_and(|list| list.models.contains_key(name))
+    }
+
     fn list(&self) -> Result<List, String> {
         let path = self.home.join("models.toml");
         let text = std::fs::read_to_string(&path)

@@ -110,6 +110,10 @@ fn what_is_wrong_at_the_start_is_said() {
             &["serve", "--model", "/none/x.onnx"],
             "there is no model file /none/x.onnx",
         ),
+        (
+            &["serve", "--model", "yolox_nan"],
+            "there is no model `yolox_nan`",
+        ),
         (&["serve", "--workers", "many"], "neither `auto` nor a number"),
         (
             &["run", "nosuch"],

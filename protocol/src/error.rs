@@ -49,6 +49,8 @@ pub enum ErrorId {
     NoWorker,
     /// Too many messages from one client.
     RateLimited,
+    /// Signaling is stopping; another, or the same after a restart, takes over.
+    ServerStopping,
     /// The session ended, by wish or because its peer went away.
     SessionEnded,
     /// The session's pipeline failed.
@@ -68,12 +70,13 @@ pub enum ErrorId {
 
 impl ErrorId {
     /// Every id with its text.
-    pub const ALL: [(Self, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::BadMessage, "bad-message"),
         (Self::InvalidParam, "invalid-param"),
         (Self::NoLauncher, "no-launcher"),
         (Self::NoWorker, "no-worker"),
         (Self::RateLimited, "rate-limited"),
+        (Self::ServerStopping, "server-stopping"),
         (Self::SessionEnded, "session-ended"),
         (Self::SessionFailed, "session-failed"),
         (Self::TooManySessions, "too-many-sessions"),

@@ -455,7 +455,7 @@ impl Session {
         let mut actions = Vec::new();
         if let State::Active(_) = self.state {
             let failure = Failure::new(
-                ErrorId::SessionEnded,
+                ErrorId::ServerStopping,
                 "the server is stopping; try again in a moment",
             );
             actions = self.end(SessionPhase::Ended, Some(failure), true, now);

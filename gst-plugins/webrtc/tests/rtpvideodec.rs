@@ -76,3 +76,28 @@ fn an_unknown_encoding_is_an_error_in_words() {
         "{error}"
     );
 }
+
+#[test]
+fn large_vp8_pictures_are_of_bt601_too() {
+    init();
+    let pipeline = gst::parse::launch(
+        "videotestsrc num-buffers=2 ! video/x-raw,width=1280,height=720 ! vp8enc deadline=1 ! rtpvp8pay ! \
+         rtpvideodec ! appsink name=sink sync=false",
+    )
+    .unwrap()
+    .downcast::<gst::Pipeline>()
+    .unwrap();
+    let sink = pipeline
+        .by_name("sink")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let sample = sink
+        .try_pull_sample(gst::ClockTime::from_seconds(10))
+        .expect("no frame");
+    let info = gst_video::VideoInfo::from_caps(sample.caps().unwrap()).unwrap();
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(info.colorimetry().matrix(), gst_video::VideoColorMatrix::Bt601);
+    assert_eq!(info.height(), 720);
+}

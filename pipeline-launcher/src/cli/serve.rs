@@ -172,7 +172,7 @@ pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models,
     match models.find(name) {
         Ok(model) => Ok((models, model)),
         // A file that was named must be there; a known model may be missing on a new machine.
-        Err(error) if name.ends_with(".onnx") => anyhow::bail!("{error}"),
+        Err(error) if !models.knows(name) => anyhow::bail!("{error}"),
         Err(error) => {
             let built_in = models.find(BUILT_IN).map_err(anyhow::Error::msg)?;
             tracing::error!("{error}");

@@ -151,6 +151,12 @@ describe('failing', () => {
     });
   });
 
+  it('connects again when the server restarts', () => {
+    const reason = { id: 'server-stopping', message: 'm' };
+    const stopping: Event = { type: 'message', message: { type: 'SessionState', session: 's', phase: 'ended', iceServers: [], reason } };
+    expect(play(...live, stopping).state).toMatchObject({ name: 'reconnecting', cause: reason });
+  });
+
   it('takes the session’s end for final, with the server’s reason or our own', () => {
     expect(play(...live, sessionState('ended')).state).toMatchObject({ name: 'failed', problem: { id: 'session-ended' } });
     expect(play(...live, sessionState('failed')).state).toMatchObject({ problem: { id: 'session-failed' } });

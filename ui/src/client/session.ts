@@ -91,7 +91,7 @@ type Live = Extract<State, { name: 'live' }>;
 export const CONNECT_LIMIT_MS = 20_000;
 
 /** Faults that pass by themselves, worth another try once a session has been live. */
-const PASSING = new Set(['no-launcher', 'no-worker', 'too-many-sessions', 'rate-limited']);
+const PASSING = new Set(['no-launcher', 'no-worker', 'too-many-sessions', 'rate-limited', 'server-stopping']);
 /** What was under way when a notice came may still arrive: only later predictions prove the fault gone. */
 const NOTICE_MS = 2000;
 /** Errors that end a live session; any other is shown while it goes on. */
@@ -197,8 +197,12 @@ function heardLive(state: Live, message: ServerMessage, now: number): Transition
       // Boxes prove that the whole way works: the next fault starts a new count.
       return stay({ name: 'live', intent, attempt: 0, wavering, ...(notice && !outdated && { notice }) }, deliver);
     }
-    case 'SessionState':
-      return message.phase === 'ended' || message.phase === 'failed' ? fail(ending(message)) : stay(state);
+    case 'SessionState': {
+      if (message.phase !== 'ended' && message.phase !== 'failed') return stay(state);
+      const problem = ending(message);
+      // A restart of the server is no end: it is tried again, like a lost connection.
+      return problem.id === 'server-stopping' ? lose(state, problem, now) : fail(problem);
+    }
     case 'SdpOffer':
       return stay(state, { do: 'accept-offer', sdp: message.sdp, iceServers: [] });
     case 'Error':

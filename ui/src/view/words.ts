@@ -36,6 +36,7 @@ const PROBLEMS: Readonly<Record<string, Words>> = {
   'source-ended': ['The video source has ended, as when a camera is unplugged.', 'Connect it again and press Start.'],
 
   // The way to the server
+  'server-stopping': ['The server is restarting.', 'Nothing: the page connects again by itself.'],
   'server-gone': ['The connection to the server was lost.', 'Check that the server runs and that your network is up.'],
   'no-answer': ['The server took too long to answer.', 'Look at the server’s log, then press Start to try again.'],
   'ice-failed': [

@@ -31,6 +31,11 @@ const CODECS: &[(&str, &[Stage])] = &[
                 factories: &["vp8dec", "avdec_vp8"],
                 properties: DECODER,
             },
+            // VP8 knows no other (RFC 6386 §9.2); without it, large pictures would be taken for BT.709.
+            Stage {
+                factories: &["capssetter"],
+                properties: &[("caps", "video/x-raw,colorimetry=bt601")],
+            },
         ],
     ),
     (
