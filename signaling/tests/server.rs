@@ -454,7 +454,7 @@ async fn stopping_tells_everybody() {
     let state = two.expect("SessionState").await;
     assert_eq!(
         (&state["state"], &state["reason"]["id"]),
-        (&json!("ended"), &json!("session-ended"))
+        (&json!("ended"), &json!("server-stopping"))
     );
     assert!(two.next().await.is_none());
     assert!(
