@@ -66,7 +66,7 @@ impl Rpc {
 
     async fn stop(&self, request: &Request) -> Result<String, Failure> {
         let SessionStop { session } = argument(request)?;
-        self.sessions.stop(&session).await?;
+        self.sessions.stop(&session, None).await?;
         json(&Done {})
     }
 

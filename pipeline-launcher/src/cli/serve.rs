@@ -112,13 +112,14 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     shutdown.cancelled().await;
     tracing::info!(sessions = sessions.count(), "stopping");
     sessions.stop_all().await;
+    if tokio::time::timeout(CALL, telling).await.is_err() {
+        tracing::warn!("signaling was not told of all ends");
+    }
     spares.stop().await;
-    drop(sessions);
     known.cancel();
     tasks.close();
     tasks.wait().await;
     inventa.stopped().await;
-    telling.abort();
     Ok(())
 }
 

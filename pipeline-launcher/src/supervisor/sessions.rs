@@ -58,7 +58,8 @@ pub struct Workshop {
 #[derive(Debug)]
 pub struct Sessions {
     workshop: Workshop,
-    notify: Notify,
+    /// None once all sessions have ended.
+    notify: Mutex<Option<Notify>>,
     running: Mutex<HashMap<String, Entry>>,
     tasks: TaskTracker,
 }
@@ -79,6 +80,8 @@ enum Request {
     },
     Candidate(IceCandidate),
     Stop {
+        /// What the session's owner is told.
+        reason: Option<Failure>,
         done: oneshot::Sender<()>,
     },
 }
@@ -87,7 +90,7 @@ impl Sessions {
     pub fn new(workshop: Workshop, notify: Notify) -> Arc<Self> {
         Arc::new(Self {
             workshop,
-            notify,
+            notify: Mutex::new(Some(notify)),
             running: Mutex::default(),
             tasks: TaskTracker::new(),
         })
@@ -162,6 +165,12 @@ impl Sessions {
             return Err(Failure::new(
                 ErrorId::BadMessage,
                 "the session's id is not of the form that ids have",
+            ));
+        }
+        if self.tasks.is_closed() {
+            return Err(Failure::new(
+                ErrorId::ServerStopping,
+                "this launcher is stopping; try again in a moment",
             ));
         }
         let mut running = self.running();
@@ -290,12 +299,12 @@ impl Sessions {
                             process.send(&Command::Answer { sdp }).await
                         }
                         Some(Request::Candidate(candidate)) => process.send(&Command::Candidate(candidate)).await,
-                        Some(Request::Stop { done }) => {
+                        Some(Request::Stop { reason, done }) => {
                             let exit = process.stop().await;
                             tracing::debug!(session, %exit, "stopped");
                             // Whoever waited may have gone.
                             let _unheard = done.send(());
-                            return ended(SessionPhase::Ended, None);
+                            return ended(SessionPhase::Ended, reason);
                         }
                         None => Ok(()),
                     };
@@ -365,7 +374,11 @@ impl Sessions {
     }
 
     fn tell(&self, reply_to: &str, notice: Notice) {
-        if self.notify.send((reply_to.to_owned(), notice)).is_err() {
+        let notify = self.notify.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = notify
+            .as_ref()
+            .is_some_and(|notify| notify.send((reply_to.to_owned(), notice)).is_ok());
+        if !heard {
             tracing::debug!("nobody takes notices any more");
         }
     }
@@ -409,9 +422,14 @@ impl Sessions {
     }
 
     /// Ends a session and waits until its process is gone.
-    pub async fn stop(&self, session: &str) -> Result<(), Failure> {
+    pub async fn stop(&self, session: &str, reason: Option<Failure>) -> Result<(), Failure> {
         let (done, stopped) = oneshot::channel();
-        if self.requests(session)?.send(Request::Stop { done }).await.is_ok() {
+        if self
+            .requests(session)?
+            .send(Request::Stop { reason, done })
+            .await
+            .is_ok()
+        {
             // An error means that it ended by itself: as good.
             let _ended = stopped.await;
         }
@@ -429,17 +447,26 @@ impl Sessions {
             .collect();
         for session in sessions {
             tracing::warn!(session, owner, "the session's owner is gone; it ends");
-            if let Err(failure) = self.stop(&session).await {
+            if let Err(failure) = self.stop(&session, None).await {
                 tracing::debug!(session, %failure, "it had ended");
             }
         }
     }
 
-    /// Ends all sessions, and returns when the last process is gone.
+    /// Takes no more sessions, ends those that run, and returns when the last process is gone and the last notice
+    /// is in the channel, which then closes.
     pub async fn stop_all(&self) {
-        let sessions: Vec<_> = self.running().keys().cloned().collect();
-        futures_util::future::join_all(sessions.iter().map(|session| self.stop(session))).await;
         self.tasks.close();
+        let reason = Failure::new(
+            ErrorId::ServerStopping,
+            "the pipeline launcher is stopping; try again in a moment",
+        );
+        let sessions: Vec<_> = self.running().keys().cloned().collect();
+        let stops = sessions
+            .iter()
+            .map(|session| self.stop(session, Some(reason.clone())));
+        futures_util::future::join_all(stops).await;
         self.tasks.wait().await;
+        *self.notify.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
