@@ -552,7 +552,10 @@ fn a_silent_client_is_pinged_and_dropped() {
 fn the_servers_end_is_told() {
     let mut scene = Scene::running(2);
     let actions = scene.event(Event::Shutdown);
-    assert_eq!(sent(&actions)[0]["data"]["reason"]["id"], json!("server-stopping"));
+    assert_eq!(
+        sent(&actions)[0]["data"]["reason"]["id"],
+        json!("server-stopping")
+    );
     assert_eq!(kinds(&actions), ["SessionState ended"]);
     assert_eq!(actions[1..3], [shut(), stop()]);
     assert!(matches!(
