@@ -44,10 +44,7 @@ impl Catalogue {
 
     /// The description of that name, as its file says now.
     pub fn find(&self, name: &str) -> Result<Arc<Description>, Failure> {
-        if let Err(error) = self.refresh() {
-            tracing::warn!(%error, "the pipelines' folder cannot be read; the known ones stay");
-        }
-        let all = self.all();
+        let all = self.current();
         all.iter()
             .find(|description| description.name == name)
             .cloned()
@@ -63,12 +60,21 @@ impl Catalogue {
     }
 
     pub fn list(&self) -> PipelineList {
+        PipelineList {
+            pipelines: self
+                .current()
+                .iter()
+                .map(|description| description.info())
+                .collect(),
+        }
+    }
+
+    /// All, as their files say now.
+    fn current(&self) -> Vec<Arc<Description>> {
         if let Err(error) = self.refresh() {
             tracing::warn!(%error, "the pipelines' folder cannot be read; the known ones stay");
         }
-        PipelineList {
-            pipelines: self.all().iter().map(|description| description.info()).collect(),
-        }
+        self.all()
     }
 
     fn all(&self) -> Vec<Arc<Description>> {

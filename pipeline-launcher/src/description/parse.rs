@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use sightline_protocol::rpc::PipelineKind;
+use sightline_protocol::rpc::{ParamType, PipelineKind};
 use toml::de::DeTable;
 
 use super::fields::{At, Fields};
@@ -41,9 +41,7 @@ fn read(mut fields: Fields<'_, '_, '_>, source: &str) -> Option<Description> {
         let message = format!("is {}, but this program reads version {SCHEMA}", schema.value);
         fields.problems.error(schema.span, "schema", message);
     }
-    if !fields.has("schema") {
-        fields.required::<()>("schema", None, "schema = 1");
-    }
+    fields.required::<()>("schema", None, "schema = 1");
     let name = fields.text("name");
     let name = fields.required("name", name, "name = \"webrtc-detect\"");
     if let Some(name) = &name {
@@ -73,9 +71,7 @@ fn read(mut fields: Fields<'_, '_, '_>, source: &str) -> Option<Description> {
         let launch = pipeline.text("launch");
         pipeline.required("launch", launch, "launch = \"videotestsrc ! fakesink\"")
     });
-    if !fields.has("pipeline") {
-        fields.required::<()>("pipeline", None, "[pipeline]");
-    }
+    fields.required::<()>("pipeline", None, "[pipeline]");
     fields.finish();
     let launch = launch.flatten()?;
     let launch_start = content_start(source, &launch.span);
@@ -221,22 +217,13 @@ fn read_params(fields: &mut Fields<'_, '_, '_>) -> Params {
 }
 
 fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Type {
-        Integer,
-        Number,
-        Boolean,
-        Enum,
-        String,
-        Model,
-    }
     let known = [
-        ("integer", Type::Integer),
-        ("number", Type::Number),
-        ("boolean", Type::Boolean),
-        ("enum", Type::Enum),
-        ("string", Type::String),
-        ("model", Type::Model),
+        ("integer", ParamType::Integer),
+        ("number", ParamType::Number),
+        ("boolean", ParamType::Boolean),
+        ("enum", ParamType::Enum),
+        ("string", ParamType::String),
+        ("model", ParamType::Model),
     ];
     let kind = choice(fields, "type", &known);
     let kind = fields.required("type", kind, "type = \"integer\"");
@@ -248,7 +235,7 @@ fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
     let kind = kind?;
 
     for (name, bound) in [("min", &min), ("max", &max)] {
-        if bound.is_some() && !matches!(kind, Type::Integer | Type::Number) {
+        if bound.is_some() && !matches!(kind, ParamType::Integer | ParamType::Number) {
             let (span, field) = (fields.span(), fields.path_of(name));
             fields
                 .problems
@@ -256,7 +243,7 @@ fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
         }
     }
     let kind = match kind {
-        Type::Integer => {
+        ParamType::Integer => {
             let bound = |at: &Option<At<_>>, without| {
                 at.as_ref()
                     .map_or(Some(without), |at: &At<serde_json::Value>| at.value.as_i64())
@@ -272,7 +259,7 @@ fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
                 }
             }
         }
-        Type::Number => {
+        ParamType::Number => {
             let bound = |at: &Option<At<serde_json::Value>>, without: f64| {
                 at.as_ref().and_then(|at| at.value.as_f64()).unwrap_or(without)
             };
@@ -281,12 +268,12 @@ fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
                 max: bound(&max, f64::MAX),
             }
         }
-        Type::Boolean => ParamKind::Boolean,
-        Type::Enum => ParamKind::Enum {
+        ParamType::Boolean => ParamKind::Boolean,
+        ParamType::Enum => ParamKind::Enum {
             values: read_enum_values(fields, values)?,
         },
-        Type::String => ParamKind::String,
-        Type::Model => ParamKind::Model,
+        ParamType::String => ParamKind::String,
+        ParamType::Model => ParamKind::Model,
     };
     let target = read_target(fields, &kind, target);
     let default = default.and_then(|at| match kind.read(&at.value) {

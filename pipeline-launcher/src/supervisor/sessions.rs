@@ -104,10 +104,6 @@ impl Sessions {
         self.running().len()
     }
 
-    pub fn max(&self) -> usize {
-        self.workshop.max_sessions
-    }
-
     pub fn list(&self) -> SessionList {
         SessionList {
             sessions: self.running().values().map(|entry| entry.info.clone()).collect(),
@@ -150,7 +146,9 @@ impl Sessions {
         );
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
-            let ended = this.look_after(&session, process, incoming).await;
+            let ended = this
+                .look_after(&session, &request.reply_to, process, incoming)
+                .await;
             this.running().remove(&session);
             drop(lease);
             tracing::info!(session, state = ?ended.state, reason = ?ended.reason, "session ended");
@@ -276,6 +274,7 @@ impl Sessions {
     async fn look_after(
         &self,
         session: &str,
+        reply_to: &str,
         mut process: Process,
         mut requests: mpsc::Receiver<Request>,
     ) -> SessionEvent {
@@ -284,11 +283,6 @@ impl Sessions {
             state,
             reason,
         };
-        let reply_to = self
-            .running()
-            .get(session)
-            .map(|entry| entry.reply_to.clone())
-            .unwrap_or_default();
         let mut answering: Option<oneshot::Sender<Result<(), String>>> = None;
         loop {
             let report = tokio::select! {
@@ -325,7 +319,7 @@ impl Sessions {
                 }
                 Some(Report::Running) => {
                     self.set_phase(session, SessionPhase::Connected);
-                    self.pass_on(session, &reply_to, Report::Running);
+                    self.pass_on(session, reply_to, Report::Running);
                 }
                 Some(Report::Failed(failure)) => {
                     process.wait().await;
@@ -336,7 +330,7 @@ impl Sessions {
                     let reason = Failure::new(ErrorId::SessionEnded, "the stream ended");
                     return ended(SessionPhase::Ended, Some(reason));
                 }
-                Some(report) => self.pass_on(session, &reply_to, report),
+                Some(report) => self.pass_on(session, reply_to, report),
                 None => {
                     let exit = process.wait().await;
                     let reason = Failure::new(
