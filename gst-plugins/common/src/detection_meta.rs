@@ -74,12 +74,27 @@ pub fn detections(buffer: &gst::BufferRef, (width, height): (u32, u32)) -> Vec<D
                 class_id: class_id.unwrap_or(0),
                 score: number("confidence").unwrap_or(1.0) as f32,
                 bbox,
-                track_id: find("object_id")
+                // The last that was given counts.
+                track_id: params
+                    .iter()
+                    .rfind(|param| param.name() == "object_id")
                     .and_then(|param| param.get::<i32>("id").ok())
                     .and_then(|id| u64::try_from(id).ok()),
             }
         })
         .collect()
+}
+
+/// Gives the detections attached to a buffer, in the order of [`detections`], their tracks' ids; `None` leaves
+/// one as it is.
+pub fn set_track_ids(buffer: &mut gst::BufferRef, ids: &[Option<u64>]) {
+    let metas = buffer.iter_meta_mut::<VideoRegionOfInterestMeta>();
+    for (mut meta, id) in metas.zip(ids) {
+        let Some(id) = id.and_then(|id| i32::try_from(id).ok()) else {
+            continue;
+        };
+        meta.add_param(gst::Structure::builder("object_id").field("id", id).build());
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +125,30 @@ mod tests {
         );
         let meta = buffer.meta::<VideoRegionOfInterestMeta>().unwrap();
         assert_eq!(meta.rect(), (79, 120, 320, 120));
+    }
+
+    #[test]
+    fn tracks_are_given_afterwards() {
+        gst::init().unwrap();
+        let mut buffer = gst::Buffer::new();
+        let buffer = buffer.get_mut().unwrap();
+        for label in ["cat", "dog", "cow"] {
+            let detection = Detection {
+                label: label.into(),
+                class_id: 0,
+                score: 0.5,
+                bbox: [0.0, 0.0, 0.5, 0.5],
+                track_id: None,
+            };
+            add_detection(buffer, &detection, (64, 64));
+        }
+        set_track_ids(buffer, &[Some(7), None, Some(9)]);
+        set_track_ids(buffer, &[None, None, Some(4)]);
+        let ids: Vec<_> = detections(buffer, (64, 64))
+            .iter()
+            .map(|found| found.track_id)
+            .collect();
+        assert_eq!(ids, [Some(7), None, Some(4)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod detection_meta;
 mod frame_meta;
 mod inference_meta;
 
-pub use detection_meta::{add_detection, detections};
+pub use detection_meta::{add_detection, detections, set_track_ids};
 pub use frame_meta::{Entry, FrameMeta};
 pub use inference_meta::InferenceMeta;
 
