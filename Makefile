@@ -1,7 +1,10 @@
 # `make run` and `make test` are all that most people need; both install what is missing.
 .PHONY: run test build check bench setup setup-test ui model clean
 
+SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
+# Looked up when it is used: after `setup`.
+features = $(shell . scripts/lib.sh; features)
 
 # Everything on this machine: Redis (unless REDIS_URL names one), two workers, launcher, signaling, page.
 run: build model
@@ -9,19 +12,19 @@ run: build model
 
 # All tests, of every kind.
 test: setup-test ui model
-	cargo build --release --workspace
+	cargo build --release --workspace $(features)
 	scripts/test.sh
 
 # Release programs and plugins in target/release, the page in ui/dist.
 build: setup ui
-	cargo build --release --workspace
+	cargo build --release --workspace $(features)
 
 # What must hold before a commit, without running the tests.
 check: setup-test ui
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets $(features) -- -D warnings
 	npm --prefix ui run check
-	cargo run --quiet -p pipeline-launcher -- check --deny-warnings pipelines
+	cargo run --quiet -p pipeline-launcher $(features) -- check --deny-warnings pipelines
 
 # Measures accuracy against YOLOX's own demo; needs a local data folder (see bench/README.md).
 bench: build model

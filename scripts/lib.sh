@@ -28,3 +28,6 @@ install_packages() {
 
 # at_least HAVE WANT: versions, compared as numbers.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# cargo's flags for what this machine's GStreamer has beyond our floor of 1.22.
+features() { ! pkg-config --atleast-version=1.24 gstreamer-analytics-1.0 2>/dev/null || echo --features pipeline-launcher/v1_24; }

@@ -10,9 +10,10 @@ export RUST_BACKTRACE=1
 
 rust() {
     say "Rust: unit, harness and property tests"
-    cargo test --workspace --quiet --no-fail-fast
+    # Unquoted: flags or nothing.
+    cargo test --workspace --quiet --no-fail-fast $(features)
     say "Pipeline descriptions"
-    cargo run --quiet -p pipeline-launcher -- check --deny-warnings pipelines
+    cargo run --quiet -p pipeline-launcher $(features) -- check --deny-warnings pipelines
 }
 
 ui() {

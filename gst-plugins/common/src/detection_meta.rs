@@ -3,11 +3,35 @@
 use gst_video::VideoRegionOfInterestMeta;
 use sightline_protocol::Detection;
 
+/// Left, top, width and height in pixels.
+pub(crate) type PixelRect = (u32, u32, u32, u32);
+
+/// What identifies a region of interest, in whatever form it is written.
+#[cfg(feature = "v1_24")]
+pub(crate) struct Region {
+    pub(crate) label: &'static str,
+    pub(crate) rect: PixelRect,
+}
+
+#[cfg(feature = "v1_24")]
+impl Region {
+    fn all(buffer: &gst::BufferRef) -> Vec<Self> {
+        let metas = buffer.iter_meta::<VideoRegionOfInterestMeta>();
+        metas
+            .map(|meta| Self {
+                label: meta.roi_type(),
+                rect: meta.rect(),
+            })
+            .collect()
+    }
+}
+
 /// Attaches a detection to the buffer of a frame of `width` × `height` pixels.
 ///
 /// The meta's type is the label, its rectangle the box in whole pixels. Its parameter `detection` holds
 /// `label-id` (and DL Streamer's spelling `label_id`), `confidence`, and `x_min`, `y_min`, `x_max`, `y_max` in
-/// 0..1 of the frame; a parameter `object_id` holds the track's `id`.
+/// 0..1 of the frame; a parameter `object_id` holds the track's `id`. With the feature `v1_24` the detection is also
+/// an object-detection entry of the buffer's `GstAnalyticsRelationMeta`, related to a tracking entry if it has a track.
 pub fn add_detection(buffer: &mut gst::BufferRef, detection: &Detection, (width, height): (u32, u32)) {
     let [x, y, w, h] = detection.bbox;
     let pixel = |value: f64, size: u32| (value.clamp(0.0, 1.0) * f64::from(size)).round() as u32;
@@ -34,60 +58,67 @@ pub fn add_detection(buffer: &mut gst::BufferRef, detection: &Detection, (width,
     if let Some(id) = detection.track_id.and_then(|id| i32::try_from(id).ok()) {
         meta.add_param(gst::Structure::builder("object_id").field("id", id).build());
     }
+    #[cfg(feature = "v1_24")]
+    crate::analytics::add(buffer, detection, rect);
 }
 
 /// The detections attached to the buffer of a frame of `width` × `height` pixels, in the order they were added.
 ///
 /// Regions of other elements count too: without a `detection` parameter a region has score 1 and the box of its
-/// rectangle.
-pub fn detections(buffer: &gst::BufferRef, (width, height): (u32, u32)) -> Vec<Detection> {
+/// rectangle. With the feature `v1_24` object-detection entries of GstAnalytics follow, unless a region says the same.
+pub fn detections(buffer: &gst::BufferRef, size: (u32, u32)) -> Vec<Detection> {
+    let regions = buffer.iter_meta::<VideoRegionOfInterestMeta>();
+    let found = regions.map(|meta| region_detection(&meta, size));
+    #[cfg(feature = "v1_24")]
+    let found = found.chain(crate::analytics::detections(buffer, &Region::all(buffer), size));
+    found.collect()
+}
+
+fn region_detection(meta: &VideoRegionOfInterestMeta, (width, height): (u32, u32)) -> Detection {
     let to_unit = |value: u32, size: u32| f64::from(value) / f64::from(size.max(1));
-    buffer
-        .iter_meta::<VideoRegionOfInterestMeta>()
-        .map(|meta| {
-            let (x, y, w, h) = meta.rect();
-            let rect = [
-                to_unit(x, width),
-                to_unit(y, height),
-                to_unit(w, width),
-                to_unit(h, height),
-            ];
-            let params: Vec<_> = meta.params().collect();
-            let find = |name: &str| params.iter().find(|param| param.name() == name);
-            let detection = find("detection");
-            let number = |field: &str| detection.and_then(|param| param.get::<f64>(field).ok());
-            let corners = [number("x_min"), number("y_min"), number("x_max"), number("y_max")];
-            let bbox = match corners {
-                [Some(x1), Some(y1), Some(x2), Some(y2)] => [x1, y1, x2 - x1, y2 - y1],
-                _ => rect,
-            };
-            let class_id = detection
-                .and_then(|param| {
-                    param
-                        .get::<i32>("label-id")
-                        .or_else(|_| param.get("label_id"))
-                        .ok()
-                })
-                .and_then(|id| u32::try_from(id).ok());
-            Detection {
-                label: meta.roi_type().to_owned(),
-                class_id: class_id.unwrap_or(0),
-                score: number("confidence").unwrap_or(1.0) as f32,
-                bbox,
-                // The last that was given counts.
-                track_id: params
-                    .iter()
-                    .rfind(|param| param.name() == "object_id")
-                    .and_then(|param| param.get::<i32>("id").ok())
-                    .and_then(|id| u64::try_from(id).ok()),
-            }
+    let (x, y, w, h) = meta.rect();
+    let rect = [
+        to_unit(x, width),
+        to_unit(y, height),
+        to_unit(w, width),
+        to_unit(h, height),
+    ];
+    let params: Vec<_> = meta.params().collect();
+    let find = |name: &str| params.iter().find(|param| param.name() == name);
+    let detection = find("detection");
+    let number = |field: &str| detection.and_then(|param| param.get::<f64>(field).ok());
+    let corners = [number("x_min"), number("y_min"), number("x_max"), number("y_max")];
+    let bbox = match corners {
+        [Some(x1), Some(y1), Some(x2), Some(y2)] => [x1, y1, x2 - x1, y2 - y1],
+        _ => rect,
+    };
+    let class_id = detection
+        .and_then(|param| {
+            param
+                .get::<i32>("label-id")
+                .or_else(|_| param.get("label_id"))
+                .ok()
         })
-        .collect()
+        .and_then(|id| u32::try_from(id).ok());
+    Detection {
+        label: meta.roi_type().to_owned(),
+        class_id: class_id.unwrap_or(0),
+        score: number("confidence").unwrap_or(1.0) as f32,
+        bbox,
+        // The last that was given counts.
+        track_id: params
+            .iter()
+            .rfind(|param| param.name() == "object_id")
+            .and_then(|param| param.get::<i32>("id").ok())
+            .and_then(|id| u64::try_from(id).ok()),
+    }
 }
 
 /// Gives the detections attached to a buffer, in the order of [`detections`], their tracks' ids; `None` leaves
 /// one as it is.
 pub fn set_track_ids(buffer: &mut gst::BufferRef, ids: &[Option<u64>]) {
+    #[cfg(feature = "v1_24")]
+    crate::analytics::set_track_ids(buffer, &Region::all(buffer), ids);
     let metas = buffer.iter_meta_mut::<VideoRegionOfInterestMeta>();
     for (mut meta, id) in metas.zip(ids) {
         let Some(id) = id.and_then(|id| i32::try_from(id).ok()) else {

@@ -2,8 +2,10 @@
 //!
 //! A frame keeps its identity from the network to its boxes, through decoders, scalers and encoders: it
 //! travels in the custom meta [`FrameMeta`]. What was found in it travels in `GstVideoRegionOfInterestMeta`s
-//! ([`detections`]), how long that took in [`InferenceMeta`].
+//! ([`detections`]; with `v1_24` also as GstAnalytics metadata), how long that took in [`InferenceMeta`].
 
+#[cfg(feature = "v1_24")]
+mod analytics;
 mod detection_meta;
 mod frame_meta;
 mod inference_meta;
