@@ -4,9 +4,28 @@ use gst_analytics::{
     AnalyticsMetaRefExt, AnalyticsODMtd, AnalyticsRelationMeta, AnalyticsRelationMetaODExt,
     AnalyticsRelationMetaTrackingExt, AnalyticsTrackingMtd, RelTypes,
 };
+use gst_video::VideoRegionOfInterestMeta;
 use sightline_protocol::Detection;
 
-use crate::detection_meta::{PixelRect, Region};
+/// Left, top, width and height in pixels.
+type PixelRect = (u32, u32, u32, u32);
+
+/// What identifies a region of interest.
+struct Region {
+    label: &'static str,
+    rect: PixelRect,
+}
+
+impl Region {
+    fn all(buffer: &gst::BufferRef) -> Vec<Self> {
+        let metas = buffer.iter_meta::<VideoRegionOfInterestMeta>();
+        let region = |meta: gst::MetaRef<VideoRegionOfInterestMeta>| Self {
+            label: meta.roi_type(),
+            rect: meta.rect(),
+        };
+        metas.map(region).collect()
+    }
+}
 
 /// An object-detection entry of a buffer's relation meta.
 struct Object {
@@ -101,18 +120,18 @@ pub(crate) fn add(buffer: &mut gst::BufferRef, detection: &Detection, (x, y, wid
 }
 
 /// The detections that are not regions of interest too.
-pub(crate) fn detections(buffer: &gst::BufferRef, regions: &[Region], size: (u32, u32)) -> Vec<Detection> {
+pub(crate) fn detections(buffer: &gst::BufferRef, size: (u32, u32)) -> Vec<Detection> {
     let objects = Object::all(buffer);
-    let twins = twins(&objects, regions);
+    let twins = twins(&objects, &Region::all(buffer));
     let own = objects.iter().zip(twins).filter(|(_, twin)| twin.is_none());
     own.map(|(object, _)| object.detection(size)).collect()
 }
 
-/// Gives tracks to the entries, those of `regions` first: the order of [`crate::detections`].
-pub(crate) fn set_track_ids(buffer: &mut gst::BufferRef, regions: &[Region], ids: &[Option<u64>]) {
+/// Gives tracks to the entries: first those that are regions of interest too, in the order of [`crate::detections`].
+pub(crate) fn set_track_ids(buffer: &mut gst::BufferRef, ids: &[Option<u64>]) {
     let seen = buffer.pts();
-    let objects = Object::all(buffer);
-    let twins = twins(&objects, regions);
+    let (objects, regions) = (Object::all(buffer), Region::all(buffer));
+    let twins = twins(&objects, &regions);
     let Some(mut meta) = buffer.meta_mut::<AnalyticsRelationMeta>() else {
         return;
     };

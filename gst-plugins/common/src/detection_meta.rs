@@ -3,29 +3,6 @@
 use gst_video::VideoRegionOfInterestMeta;
 use sightline_protocol::Detection;
 
-/// Left, top, width and height in pixels.
-pub(crate) type PixelRect = (u32, u32, u32, u32);
-
-/// What identifies a region of interest, in whatever form it is written.
-#[cfg(feature = "v1_24")]
-pub(crate) struct Region {
-    pub(crate) label: &'static str,
-    pub(crate) rect: PixelRect,
-}
-
-#[cfg(feature = "v1_24")]
-impl Region {
-    fn all(buffer: &gst::BufferRef) -> Vec<Self> {
-        let metas = buffer.iter_meta::<VideoRegionOfInterestMeta>();
-        metas
-            .map(|meta| Self {
-                label: meta.roi_type(),
-                rect: meta.rect(),
-            })
-            .collect()
-    }
-}
-
 /// Attaches a detection to the buffer of a frame of `width` × `height` pixels.
 ///
 /// The meta's type is the label, its rectangle the box in whole pixels. Its parameter `detection` holds
@@ -70,7 +47,7 @@ pub fn detections(buffer: &gst::BufferRef, size: (u32, u32)) -> Vec<Detection> {
     let regions = buffer.iter_meta::<VideoRegionOfInterestMeta>();
     let found = regions.map(|meta| region_detection(&meta, size));
     #[cfg(feature = "v1_24")]
-    let found = found.chain(crate::analytics::detections(buffer, &Region::all(buffer), size));
+    let found = found.chain(crate::analytics::detections(buffer, size));
     found.collect()
 }
 
@@ -118,7 +95,7 @@ fn region_detection(meta: &VideoRegionOfInterestMeta, (width, height): (u32, u32
 /// one as it is.
 pub fn set_track_ids(buffer: &mut gst::BufferRef, ids: &[Option<u64>]) {
     #[cfg(feature = "v1_24")]
-    crate::analytics::set_track_ids(buffer, &Region::all(buffer), ids);
+    crate::analytics::set_track_ids(buffer, ids);
     let metas = buffer.iter_meta_mut::<VideoRegionOfInterestMeta>();
     for (mut meta, id) in metas.zip(ids) {
         let Some(id) = id.and_then(|id| i32::try_from(id).ok()) else {
