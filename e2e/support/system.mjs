@@ -14,7 +14,7 @@ export const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const READY_SECONDS = 30;
 const STOP_SECONDS = 10;
 
-function binaries() {
+export function binaries() {
   if (process.env.SIGHTLINE_BIN) return resolve(root, process.env.SIGHTLINE_BIN);
   const folder = join(root, 'target/release');
   if (existsSync(join(folder, 'signaling')) && existsSync(join(folder, 'pipeline-launcher'))) return folder;

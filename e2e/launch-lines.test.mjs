@@ -1,0 +1,102 @@
+// Every gst-launch-1.0 line of the documentation runs, and every element's page names what the element has.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { dataFiles } from './support/data.mjs';
+import { launchBlocks } from './support/launch-lines.mjs';
+import { Program } from './support/processes.mjs';
+import { RedisServer } from './support/redis.mjs';
+import { binaries, root } from './support/system.mjs';
+
+const DATA = ['images/dog.jpg', 'video/bikes.mp4', 'models/yolox_nano.onnx'];
+const BLOCK_SECONDS = 60;
+
+let folder;
+let redis;
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'sightline-lines-'));
+  redis = await RedisServer.start();
+});
+after(async () => {
+  await redis?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** The folder a reader would be in: the repository's, with the files that the lines name beside it. */
+function place(name, data) {
+  const cwd = join(folder, name);
+  mkdirSync(join(cwd, 'models'), { recursive: true });
+  symlinkSync(join(root, 'target'), join(cwd, 'target'));
+  const models = readdirSync(join(root, 'models')).map((model) => join(root, 'models', model));
+  const has = new Set();
+  for (const path of [...data, ...models]) {
+    const file = basename(path);
+    if (has.has(file)) continue;
+    has.add(file);
+    symlinkSync(path, join(cwd, file));
+    if (!file.match(/\.(jpg|mp4)$/)) symlinkSync(path, join(cwd, 'models', file));
+  }
+  return cwd;
+}
+
+const environment = () => ({
+  GST_PLUGIN_PATH: binaries(),
+  GST_REGISTRY: join(folder, 'registry.bin'),
+  REDIS_URL: redis.url,
+});
+
+const blocks = launchBlocks();
+
+test('there are lines to run', () => assert.ok(blocks.length >= 5, `${blocks.length} blocks`));
+
+for (const [index, { place: where, script }] of blocks.entries()) {
+  test(`the lines at ${where} run`, { timeout: (BLOCK_SECONDS + 20) * 1000 }, async (t) => {
+    const data = dataFiles(t, ...DATA);
+    if (!data) return;
+    const cwd = place(String(index), data);
+    const program = new Program('bash', ['-euo', 'pipefail', '-c', script], { cwd, env: environment() });
+    try {
+      const { code } = await program.ended(BLOCK_SECONDS);
+      assert.equal(code, 0, program.log.slice(-3000));
+      assert.doesNotMatch(program.log, /CRITICAL|panicked|WARNING: erroneous pipeline/);
+    } catch (error) {
+      throw new Error(`${error.message}\n${script}\n${program.log.slice(-3000)}`, { cause: error });
+    } finally {
+      await program.destroy();
+    }
+  });
+}
+
+/** What the base classes of GStreamer add; other pages describe it. */
+const INHERITED = new Set(
+  'name parent qos async blocksize enable-last-sample last-sample max-bitrate max-lateness processing-deadline render-delay stats sync throttle-time ts-offset do-timestamp num-buffers typefind automatic-eos'.split(' '),
+);
+
+function inspect(element) {
+  return execFileSync('gst-inspect-1.0', [element], { encoding: 'utf8', env: { ...process.env, ...environment() } });
+}
+
+/** Name → description of the element's properties, as gst-inspect-1.0 prints them. */
+function properties(inspected) {
+  const [, list = ''] = inspected.split('\nElement Properties:\n');
+  const found = [...list.matchAll(/^  ([a-z0-9-]+) +: (.*)$/gm)];
+  return new Map(found.map(([, name, blurb]) => [name, blurb]));
+}
+
+const pages = join(root, 'docs/elements');
+for (const page of existsSync(pages) ? readdirSync(pages).sort() : []) {
+  const element = basename(page, '.md');
+  test(`docs/elements/${page} names each property of ${element}`, () => {
+    const inspected = inspect(element);
+    const has = properties(inspected);
+    assert.match(inspected, /Klass +\S+/);
+    for (const [name, blurb] of has) assert.ok(blurb.trim().length > 8, `${element}.${name} has no description`);
+    const documented = [...readFileSync(join(pages, page), 'utf8').matchAll(/^\| `([a-z0-9-]+)`/gm)].map(([, name]) => name);
+    const own = [...has.keys()].filter((name) => !INHERITED.has(name));
+    assert.deepEqual(own.filter((name) => !documented.includes(name)), [], 'properties that the page does not name');
+  });
+}
