@@ -1,4 +1,4 @@
-// Every gst-launch-1.0 line of the documentation runs, and every element's page names what the element has.
+// Every gst-launch-1.0 line of the documentation runs and leaks nothing, and every element's page names what the element has.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -43,6 +43,16 @@ function place(name, data) {
   return cwd;
 }
 
+/** What GStreamer's leaks tracer found alive at the end of the programs that ran in a folder. */
+function leaks(cwd) {
+  const traces = readdirSync(cwd).filter((name) => name.startsWith('leaks.'));
+  assert.notEqual(traces.length, 0, 'the leaks tracer has written nothing');
+  const lines = traces.flatMap((name) => readFileSync(join(cwd, name), 'utf8').split('\n'));
+  return lines.filter((line) => / object-alive, type-name=\(string\)\w/.test(line));
+}
+
+const tracer = { GST_TRACERS: 'leaks', GST_DEBUG: 'GST_TRACER:7', GST_DEBUG_NO_COLOR: '1', GST_DEBUG_FILE: 'leaks.%p' };
+
 const environment = () => ({
   GST_PLUGIN_PATH: binaries(),
   GST_REGISTRY: join(folder, 'registry.bin'),
@@ -58,11 +68,12 @@ for (const [index, { place: where, script }] of blocks.entries()) {
     const data = dataFiles(t, ...DATA);
     if (!data) return;
     const cwd = place(String(index), data);
-    const program = new Program('bash', ['-euo', 'pipefail', '-c', script], { cwd, env: environment() });
+    const program = new Program('bash', ['-euo', 'pipefail', '-c', script], { cwd, env: { ...environment(), ...tracer } });
     try {
       const { code } = await program.ended(BLOCK_SECONDS);
       assert.equal(code, 0, program.log.slice(-3000));
       assert.doesNotMatch(program.log, /CRITICAL|panicked|WARNING: erroneous pipeline/);
+      assert.deepEqual(leaks(cwd), []);
     } catch (error) {
       throw new Error(`${error.message}\n${script}\n${program.log.slice(-3000)}`, { cause: error });
     } finally {
