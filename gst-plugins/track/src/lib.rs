@@ -1,7 +1,26 @@
 //! GStreamer plugin `track`: follows detected objects through a video.
+//!
+//! [`tracker`] is ByteTrack; it knows nothing of GStreamer.
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    Ok(())
+use std::sync::LazyLock;
+
+mod assignment;
+mod clock;
+mod kalman;
+mod objecttrack;
+mod place;
+pub mod tracker;
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "objecttrack",
+        gst::DebugColorFlags::empty(),
+        Some("Object tracking"),
+    )
+});
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    objecttrack::register(plugin)
 }
 
 gst::plugin_define!(
