@@ -48,8 +48,9 @@ mod tests {
     }
 
     fn gains() -> impl Strategy<Value = Vec<Vec<f64>>> {
-        (0_usize..6, 0_usize..6)
-            .prop_flat_map(|(rows, columns)| prop::collection::vec(prop::collection::vec(-0.5..1.0, columns), rows))
+        (0_usize..6, 0_usize..6).prop_flat_map(|(rows, columns)| {
+            prop::collection::vec(prop::collection::vec(-0.5..1.0, columns), rows)
+        })
     }
 
     proptest! {

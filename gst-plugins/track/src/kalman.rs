@@ -87,7 +87,8 @@ impl Motion {
     /// The box was seen.
     pub fn correct(&mut self, place: Place) {
         let deviations = deviations(self.0[WHICH_HEIGHT].value, ASPECT_MEASURED);
-        for ((coordinate, measured), (position, _)) in self.0.iter_mut().zip(place.to_xyah()).zip(deviations) {
+        for ((coordinate, measured), (position, _)) in self.0.iter_mut().zip(place.to_xyah()).zip(deviations)
+        {
             coordinate.correct(measured, position);
         }
     }
@@ -98,7 +99,22 @@ impl Motion {
     }
 
     pub fn place(&self) -> Place {
-        Place::from_xyah(self.0.map(|coordinate| coordinate.value))
+        Place::from_xyah(self.xyah())
+    }
+
+    /// The box `seen` when the motion was as `then`, moved along since.
+    ///
+    /// Nearer to what a detector would say than [`Self::place`]: the filter hardly believes a change of the aspect
+    /// ratio, and smooths the rest.
+    pub fn moved(&self, seen: Place, then: &Self) -> Place {
+        let (seen, then, now) = (seen.to_xyah(), then.xyah(), self.xyah());
+        Place::from_xyah(std::array::from_fn(|index| {
+            seen[index] + now[index] - then[index]
+        }))
+    }
+
+    fn xyah(&self) -> [f64; 4] {
+        self.0.map(|coordinate| coordinate.value)
     }
 }
 

@@ -96,7 +96,10 @@ mod tests {
     #[test]
     fn boxes_are_cut_at_the_frame() {
         let place = |bbox| Place::from_bbox(bbox, 2.0).unwrap();
-        assert_eq!(place([-0.5, 0.5, 1.0, 1.0]).to_bbox(2.0), Some([0.0, 0.5, 0.5, 0.5]));
+        assert_eq!(
+            place([-0.5, 0.5, 1.0, 1.0]).to_bbox(2.0),
+            Some([0.0, 0.5, 0.5, 0.5])
+        );
         assert_eq!(place([1.0, 0.0, 0.5, 0.5]).to_bbox(2.0), None);
         // A box that shrank below nothing.
         assert_eq!(Place::from_xyah([0.5, 0.5, 1.0, -0.1]).to_bbox(2.0), None);

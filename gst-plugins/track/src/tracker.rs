@@ -74,6 +74,9 @@ enum State {
 struct Track {
     /// What was seen last.
     detection: Detection,
+    seen: Place,
+    /// Motion when it was seen, and by now.
+    then: Motion,
     motion: Motion,
     state: State,
     /// Frames in which it was first and last seen.
@@ -164,7 +167,7 @@ impl Tracker {
         self.tracks
             .retain(|track| track.state != State::New || track.index.is_some());
 
-        certain.retain(|object| f64::from(object.detection.score) >= thresholds.new_track);
+        certain.retain(|object| object.detection.score >= thresholds.new_track as f32);
         self.start(&certain);
         self.drop_duplicates();
 
@@ -186,7 +189,7 @@ impl Tracker {
         let followed = self.tracks.iter().filter(|track| track.state != State::Lost);
         let moved = followed.filter_map(|track| {
             Some(Detection {
-                bbox: track.motion.place().to_bbox(shape)?,
+                bbox: track.motion.moved(track.seen, &track.then).to_bbox(shape)?,
                 ..track.detection.clone()
             })
         });
@@ -245,6 +248,7 @@ impl Tracker {
             self.ids
         });
         track.motion.correct(object.place);
+        (track.seen, track.then) = (object.place, track.motion);
         track.state = State::Followed;
         track.last = self.frame;
         track.index = Some(object.index);
@@ -259,13 +263,16 @@ impl Tracker {
         let confirmed = !std::mem::replace(&mut self.begun, true);
         let room = MAX_OBJECTS.saturating_sub(self.tracks.len());
         for object in objects.iter().take(room) {
+            let motion = Motion::new(object.place);
             self.ids += u64::from(confirmed);
             self.tracks.push(Track {
                 detection: Detection {
                     track_id: confirmed.then_some(self.ids),
                     ..object.detection.clone()
                 },
-                motion: Motion::new(object.place),
+                seen: object.place,
+                then: motion,
+                motion,
                 state: if confirmed { State::Followed } else { State::New },
                 first: self.frame,
                 last: self.frame,
@@ -301,7 +308,8 @@ fn objects<'a>(
     shape: f64,
     thresholds: &Thresholds,
 ) -> (Vec<Object<'a>>, Vec<Object<'a>>) {
-    let above = |detection: &Detection, threshold| f64::from(detection.score) > threshold;
+    // Compared as f32, as scores are: 0.6 of one kind is not 0.6 of the other.
+    let above = |detection: &Detection, threshold: f64| detection.score > threshold as f32;
     let object = |(index, detection): (usize, &'a Detection)| {
         let place = Place::from_bbox(detection.bbox, shape)?;
         let known = detection.score <= 1.0 && above(detection, thresholds.low.min(thresholds.high));

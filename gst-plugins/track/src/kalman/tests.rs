@@ -17,7 +17,12 @@ mod textbook {
     }
 
     fn multiply(a: &Matrix, b: &Matrix) -> Matrix {
-        let cell = |row: &Vec<f64>, column| row.iter().zip(b).map(|(x, other): (_, &Vec<f64>)| x * other[column]).sum();
+        let cell = |row: &Vec<f64>, column| {
+            row.iter()
+                .zip(b)
+                .map(|(x, other): (_, &Vec<f64>)| x * other[column])
+                .sum()
+        };
         a.iter()
             .map(|row| (0..b[0].len()).map(|column| cell(row, column)).collect())
             .collect()
@@ -38,7 +43,11 @@ mod textbook {
     fn inverse(a: &Matrix) -> Matrix {
         let size = a.len();
         let one = diagonal(&vec![1.0; size]);
-        let mut rows: Matrix = a.iter().zip(&one).map(|(a, one)| [&a[..], one].concat()).collect();
+        let mut rows: Matrix = a
+            .iter()
+            .zip(&one)
+            .map(|(a, one)| [&a[..], one].concat())
+            .collect();
         for pivot in 0..size {
             let scale = rows[pivot][pivot];
             rows[pivot].iter_mut().for_each(|value| *value /= scale);
@@ -46,7 +55,9 @@ mod textbook {
             for (index, row) in rows.iter_mut().enumerate().filter(|(index, _)| *index != pivot) {
                 let factor = row[pivot];
                 assert!(index != pivot);
-                row.iter_mut().zip(&base).for_each(|(value, base)| *value -= factor * base);
+                row.iter_mut()
+                    .zip(&base)
+                    .for_each(|(value, base)| *value -= factor * base);
             }
         }
         rows.iter().map(|row| row[size..].to_vec()).collect()
@@ -65,7 +76,9 @@ mod textbook {
             mean.extend(vec![vec![0.0]; 4]);
             Self {
                 mean,
-                covariance: diagonal(&[position, position, 1e-2, position, velocity, velocity, 1e-5, velocity]),
+                covariance: diagonal(&[
+                    position, position, 1e-2, position, velocity, velocity, 1e-5, velocity,
+                ]),
             }
         }
 
@@ -75,7 +88,9 @@ mod textbook {
             (0..4).for_each(|row| model[row][row + 4] = 1.0);
             self.mean = multiply(&model, &self.mean);
             let moved = multiply(&multiply(&model, &self.covariance), &transpose(&model));
-            let noise = diagonal(&[position, position, 1e-2, position, velocity, velocity, 1e-5, velocity]);
+            let noise = diagonal(&[
+                position, position, 1e-2, position, velocity, velocity, 1e-5, velocity,
+            ]);
             self.covariance = add(&moved, &noise, 1.0);
         }
 
@@ -84,7 +99,10 @@ mod textbook {
             let (observe, noise) = (observe(), diagonal(&[position, position, 1e-1, position]));
             let seen = multiply(&multiply(&observe, &self.covariance), &transpose(&observe));
             let total = add(&seen, &noise, 1.0);
-            let gain = multiply(&multiply(&self.covariance, &transpose(&observe)), &inverse(&total));
+            let gain = multiply(
+                &multiply(&self.covariance, &transpose(&observe)),
+                &inverse(&total),
+            );
             let measured: Matrix = xyah.iter().map(|value| vec![*value]).collect();
             let error = add(&measured, &multiply(&observe, &self.mean), -1.0);
             self.mean = add(&self.mean, &multiply(&gain, &error), 1.0);

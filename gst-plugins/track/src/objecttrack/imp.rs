@@ -232,7 +232,9 @@ fn thresholds() -> Vec<glib::ParamSpec> {
         ),
         glib::ParamSpecUInt::builder("track-buffer")
             .nick("Track buffer")
-            .blurb("Number of frames for which a track that is not seen, and boxes that are carried, are kept")
+            .blurb(
+                "Number of frames for which a track that is not seen, and boxes that are carried, are kept",
+            )
             .maximum(100_000)
             .default_value(defaults.buffer)
             .mutable_playing()
@@ -357,7 +359,9 @@ impl BaseTransformImpl for ObjectTrack {
             .ok_or_else(|| gst::loggable_error!(CAT, "No caps"))?;
         let side = |name: &str| {
             let side = structure.get::<i32>(name).ok();
-            let side = side.and_then(|side| u32::try_from(side).ok()).filter(|&side| side > 0);
+            let side = side
+                .and_then(|side| u32::try_from(side).ok())
+                .filter(|&side| side > 0);
             side.ok_or_else(|| gst::loggable_error!(CAT, "No {name} in {incaps}"))
         };
         let size = (side("width")?, side("height")?);
