@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Fuzzing with libFuzzer, on stable Rust. `fuzz.sh replay`: each target once over its seeds and earlier findings, as
+# `make test` does. `fuzz.sh SECONDS [TARGET…]`: looks for new ones, guided by coverage.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$root"
+
+seeds() { # TARGET: files and folders to begin with
+    if [ "$1" = model_file ]; then echo models/blobs*.onnx; fi
+    if [ -d "fuzz/seeds/$1" ]; then echo "fuzz/seeds/$1"; fi
+}
+
+targets() { sed -n '/^\[\[bin\]\]/,/^path/s/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml; }
+
+replay() {
+    cargo build --quiet --manifest-path fuzz/Cargo.toml --target-dir target
+    local target files
+    for target in $(targets); do
+        mapfile -t files < <(find $(seeds "$target") -type f)
+        "target/debug/$target" "${files[@]}" 2>"target/fuzz-$target.log" ||
+            { tail -n 40 "target/fuzz-$target.log"; die "the fuzz target $target failed"; }
+        echo "$target: ${#files[@]} seeds"
+    done
+}
+
+fuzz() { # SECONDS TARGET…
+    local secs=$1 target corpus triple
+    shift
+    triple=$(rustc -vV | sed -n 's/^host: //p')
+    # What `cargo fuzz` passes too; with --target, build scripts and macros stay as they are.
+    RUSTFLAGS="--cfg fuzzing -C debug-assertions -C codegen-units=1 -C passes=sancov-module \
+        -C llvm-args=-sanitizer-coverage-level=4 -C llvm-args=-sanitizer-coverage-inline-8bit-counters \
+        -C llvm-args=-sanitizer-coverage-pc-table -C llvm-args=-sanitizer-coverage-trace-compares" \
+        cargo build --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$triple"
+    for target in "$@"; do
+        say "Fuzzing $target for $secs s"
+        corpus=target/fuzz/corpus/$target
+        mkdir -p "$corpus"
+        find $(seeds "$target") -type f -exec cp -n {} "$corpus" \;
+        # A finding is left in fuzz/seeds: commit it with the repair.
+        mkdir -p "fuzz/seeds/$target"
+        "target/fuzz/$triple/release/$target" "$corpus" -max_total_time="$secs" -timeout=5 -rss_limit_mb=2048 \
+            -max_len=65536 -print_final_stats=1 -artifact_prefix="fuzz/seeds/$target/" 2>"target/fuzz/$target.log" ||
+            { tail -n 40 "target/fuzz/$target.log"; die "$target: see the file in fuzz/seeds/$target"; }
+        grep -E 'number_of_executed_units|new_units_added' "target/fuzz/$target.log"
+    done
+}
+
+if [ "${1:-}" = replay ]; then
+    replay
+else
+    secs=${1:-60}
+    chosen=("${@:2}")
+    [ ${#chosen[@]} -gt 0 ] || mapfile -t chosen < <(targets)
+    fuzz "$secs" "${chosen[@]}"
+fi
