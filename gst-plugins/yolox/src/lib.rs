@@ -6,8 +6,11 @@ mod detector;
 mod engine;
 mod labels;
 mod model;
-mod postprocess;
-mod preprocess;
+// For the bench and the fuzzer.
+#[doc(hidden)]
+pub mod postprocess;
+#[doc(hidden)]
+pub mod preprocess;
 mod runtime;
 mod stats;
 mod yoloxdetect;
