@@ -9,3 +9,5 @@ python=$root/target/bench-venv/bin/python
 "$python" -m pip install -q --disable-pip-version-check -r bench/requirements.txt
 say "Accuracy"
 "$python" bench/accuracy/run.py
+say "Tracking"
+"$python" bench/tracking/run.py

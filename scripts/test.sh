@@ -31,10 +31,11 @@ venv() {
 }
 
 models() {
-    say "The built-in test model, and the accuracy bench's own tests"
+    say "The built-in test model, and the benches' own tests"
     venv
     "$python" models/test_blobs.py
     "$python" bench/accuracy/test_accuracy.py
+    "$python" bench/tracking/test_tracking.py
 }
 
 e2e() {
