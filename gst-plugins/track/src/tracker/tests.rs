@@ -215,28 +215,32 @@ fn a_lost_track_and_its_successor_become_one() {
     for _ in 0..5 {
         video.next(&[person(0.9, 0.1)]);
     }
-    video.next(&[]);
-    // What followed another object until the lost one's place.
-    let lost = &video.0.tracks[0];
-    let successor = Track {
-        detection: person(0.9, 0.1),
-        seen: lost.seen,
-        then: lost.motion,
-        motion: lost.motion,
-        state: State::Followed,
-        first: video.0.frame - 2,
-        last: video.0.frame,
-        index: None,
+    // So strict that the track is lost, and another begins at its place.
+    let strict = Thresholds {
+        matching: 0.05,
+        ..Thresholds::default()
     };
-    video.0.tracks.push(successor);
-    video.0.drop_duplicates();
-    let ids: Vec<_> = video
-        .0
-        .tracks
-        .iter()
-        .map(|track| track.detection.track_id)
-        .collect();
-    assert_eq!(ids, [Some(1)], "the older one stays");
+    for _ in 0..3 {
+        video.skip(1);
+        let ids = video.0.update(&[person(0.9, 0.1)], SHAPE, &strict);
+        assert_eq!(ids, [None], "the older one stays");
+    }
+    assert_eq!(video.next(&[person(0.9, 0.1)]), [Some(1)]);
+}
+
+#[test]
+fn an_unseen_box_grows_no_more() {
+    let mut video = Video::default();
+    let growing = |frame: u32| {
+        let side = 0.05 * f64::from(frame);
+        seen("car", 0.9, [0.5 - side / 2.0, 0.5 - side / 2.0, side, side])
+    };
+    for frame in 4..12 {
+        assert_eq!(video.next(&[growing(frame)]), [Some(1)]);
+    }
+    video.next(&[]);
+    video.skip(20);
+    assert_eq!(video.next(&[growing(12)]), [Some(1)]);
 }
 
 #[test]
