@@ -3,16 +3,23 @@
 //! The demo (`yolox/data/data_augment.py`, `preproc`) scales the picture with OpenCV's `INTER_LINEAR` until it
 //! just fits the input, puts it into the top left corner, pads with 114 and gives the model planar BGR, 0 to 255.
 //! OpenCV works on bytes, with weights of 11 bits, half-pixel centres and no antialiasing; so does this.
+//!
+//! The picture is gone through once, row by row: a source row becomes planes of bytes ([`row`]), is scaled in width
+//! and, with the next one, in height ([`resize`]). What lies between fits the first cache. All of it is compiled for
+//! each level of vector instructions, and the best that the CPU has is taken when the element starts.
 
 mod picture;
 mod resize;
+mod row;
 mod yuv;
 
-pub use picture::{Chroma, Colour, Component, Layout, Picture, Plane};
+use fearless_simd::{Level, Simd, dispatch};
+
+pub use picture::{Chroma, Colour, Component, Layout, Picture, PictureError, Plane};
 pub use yuv::Coefficients;
 
-use resize::{Line, Tap};
-use yuv::YuvRows;
+use resize::{Columns, Line, Tap};
+use row::Row;
 
 /// What surrounds the picture in the model's input.
 const PADDING: f32 = 114.0;
@@ -44,27 +51,35 @@ impl Letterbox {
 
 /// Prepares pictures of one layout for inputs of one size.
 pub struct Preprocessor {
+    level: Level,
     layout: Layout,
     input: (usize, usize),
     letterbox: Letterbox,
-    columns: Vec<Tap>,
+    columns: Columns,
     rows: Vec<Tap>,
-    /// The two source rows that the current output row lies between, already scaled in width.
+    row: Row,
+    /// The last two source rows, scaled in width: the even one and the odd one.
     lines: [Line; 2],
-    yuv: YuvRows,
 }
 
 impl Preprocessor {
     /// `input` is the model's width and height in pixels.
     pub fn new(layout: Layout, input: (usize, usize)) -> Self {
+        Self::with_level(Level::new(), layout, input)
+    }
+
+    /// With the vector instructions of `level`.
+    fn with_level(level: Level, layout: Layout, input: (usize, usize)) -> Self {
         let letterbox = Letterbox::new((layout.width, layout.height), input);
+        let columns = Columns::new(layout.width, letterbox.width);
         Self {
+            level,
             input,
             letterbox,
-            columns: resize::taps(layout.width, letterbox.width),
+            lines: [(); 2].map(|()| Line::new(&columns)),
+            columns,
             rows: resize::taps(layout.height, letterbox.height),
-            lines: [(); 2].map(|()| Line::new(letterbox.width)),
-            yuv: YuvRows::new(layout.width),
+            row: Row::new(layout.width),
             layout,
         }
     }
@@ -84,30 +99,29 @@ impl Preprocessor {
 
     /// Writes the picture into a tensor of 3 × height × width floats.
     pub fn fill(&mut self, picture: &Picture, tensor: &mut [f32]) {
+        dispatch!(self.level, simd => self.fill_with(simd, picture, tensor));
+    }
+
+    /// Inlined, as all that it calls, so that it is compiled for the vector instructions of `simd`.
+    #[inline(always)]
+    fn fill_with<S: Simd>(&mut self, simd: S, picture: &Picture, tensor: &mut [f32]) {
         let (width, height) = self.input;
         debug_assert_eq!(tensor.len(), 3 * width * height);
         for line in &mut self.lines {
             line.forget();
         }
         for (y, tap) in self.rows.iter().enumerate() {
-            let [first, second] = &mut self.lines;
-            if !first.holds(tap.first) {
-                std::mem::swap(first, second);
+            for source in tap.first..=tap.second {
+                let line = &mut self.lines[source % 2];
+                if !line.holds(source) {
+                    self.row.load(picture, source);
+                    line.load(simd, source, &self.row, &self.columns);
+                }
             }
-            if !first.holds(tap.first) {
-                first.load(picture, tap.first, &self.columns, &mut self.yuv);
-            }
-            if tap.second != tap.first && !second.holds(tap.second) {
-                second.load(picture, tap.second, &self.columns, &mut self.yuv);
-            }
-            let second = if tap.second == tap.first {
-                &*first
-            } else {
-                &*second
-            };
+            let [first, second] = [tap.first, tap.second].map(|source| &self.lines[source % 2]);
             for (channel, plane) in tensor.chunks_exact_mut(width * height).enumerate() {
-                let row = &mut plane[y * width..][..self.letterbox.width];
-                resize::blend(first.channel(channel), second.channel(channel), tap, row);
+                let out = &mut plane[y * width..][..self.letterbox.width];
+                resize::blend(first.channel(channel), second.channel(channel), tap, out);
             }
         }
     }

@@ -1,10 +1,17 @@
 //! Bilinear scaling of bytes as OpenCV's `INTER_LINEAR` does it: first in width, then in height.
 
-use super::picture::{Colour, Picture};
-use super::yuv::YuvRows;
+use fearless_simd::prelude::*;
+use fearless_simd::{i16x16, i32x8, u8x16, u8x32};
+
+use super::row::Row;
 
 /// Weights are in units of 1/2048.
 const ONE: i32 = 1 << 11;
+
+/// Bytes that a vector instruction can pick samples from.
+pub(super) const WINDOW: usize = 16;
+/// Samples of a scaled row that are computed at a time.
+const GROUP: usize = 8;
 
 /// The two source samples that one output sample lies between, and their weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +40,76 @@ pub(super) fn taps(source: usize, target: usize) -> Vec<Tap> {
         .collect()
 }
 
+/// How rows are scaled in width.
+pub(super) struct Columns {
+    taps: Vec<Tap>,
+    /// The same, for vector instructions; an even number. None if samples lie too far apart.
+    groups: Option<Vec<Group>>,
+}
+
+impl Columns {
+    pub(super) fn new(source: usize, target: usize) -> Self {
+        let taps = taps(source, target);
+        let groups = taps.chunks(GROUP).map(Group::new).collect::<Option<Vec<_>>>();
+        let groups = groups.map(|mut groups| {
+            if groups.len() % 2 == 1 {
+                groups.extend(groups.last().copied());
+            }
+            groups
+        });
+        Self { taps, groups }
+    }
+}
+
+/// The taps of eight samples.
+#[derive(Clone, Copy)]
+struct Group {
+    /// Where the windows of four samples each start.
+    windows: [usize; 2],
+    /// For each sample, the places of its two source samples in the window, twice each.
+    places: [u8; 4 * GROUP],
+    weights: [i16; 2 * GROUP],
+}
+
+impl Group {
+    /// Nothing if the source samples do not lie in the windows. Less than eight taps are filled up with the last.
+    fn new(taps: &[Tap]) -> Option<Self> {
+        let tap = |index: usize| taps[index.min(taps.len() - 1)];
+        let windows = [tap(0).first, tap(GROUP / 2).first];
+        let mut group = Self {
+            windows,
+            places: [0; 4 * GROUP],
+            weights: [0; 2 * GROUP],
+        };
+        let (places, _) = group.places.as_chunks_mut::<4>();
+        let (weights, _) = group.weights.as_chunks_mut::<2>();
+        for (index, (places, weights)) in places.iter_mut().zip(weights).enumerate() {
+            let tap = tap(index);
+            let place =
+                |sample: usize| Some(sample - windows[index / (GROUP / 2)]).filter(|place| *place < WINDOW);
+            let [first, second] = [place(tap.first)? as u8, place(tap.second)? as u8];
+            *places = [first, first, second, second];
+            *weights = tap.weights;
+        }
+        Some(group)
+    }
+
+    /// Eight samples of a scaled row, in units of 1/128.
+    #[inline(always)]
+    fn interpolate<S: Simd>(&self, simd: S, samples: &[u8]) -> i32x8<S> {
+        let [left, right] = self.windows;
+        let left = u8x16::from_slice(simd, &samples[left..][..WINDOW]);
+        let right = u8x16::from_slice(simd, &samples[right..][..WINDOW]);
+        let places = u8x32::simd_from(simd, self.places);
+        let pairs: i16x16<S> = left.combine(right).swizzle_dyn_within_blocks(places).bitcast();
+        let products = (pairs & 0xff).pairwise_dot_product(i16x16::simd_from(simd, self.weights));
+        products >> DROPPED
+    }
+}
+
+/// 8 bits times 11 bits, less the 4 that OpenCV drops before the second pass: 15 bits.
+const DROPPED: u32 = 4;
+
 /// A source row, scaled in width: blue, green, red, in units of 1/128.
 pub(super) struct Line {
     row: Option<usize>,
@@ -40,7 +117,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(width: usize) -> Self {
+    pub(super) fn new(columns: &Columns) -> Self {
+        let width = columns.taps.len().next_multiple_of(2 * GROUP);
         Self {
             row: None,
             channels: [(); 3].map(|()| vec![0; width]),
@@ -59,78 +137,42 @@ impl Line {
         &self.channels[index]
     }
 
-    pub(super) fn load(&mut self, picture: &Picture, row: usize, columns: &[Tap], yuv: &mut YuvRows) {
-        self.row = Some(row);
-        match &picture.layout.colour {
-            Colour::Rgb => {
-                for (channel, component) in self.channels.iter_mut().zip([2, 1, 0]) {
-                    let (samples, step) = picture.row(component, row);
-                    scale(samples, step, picture.layout.width, columns, channel);
-                }
-            }
-            Colour::Yuv(coefficients, chroma) => {
-                let rows = yuv.convert(picture, row, coefficients, *chroma);
-                for (channel, samples) in self.channels.iter_mut().zip(rows) {
-                    scale(samples, 1, picture.layout.width, columns, channel);
-                }
-            }
-            Colour::Gray(coefficients) => {
-                let [blue, others @ ..] = &mut self.channels;
-                let samples = yuv.convert_gray(picture, row, coefficients);
-                scale(samples, 1, picture.layout.width, columns, blue);
-                for channel in others {
-                    channel.copy_from_slice(blue);
-                }
+    #[inline(always)]
+    pub(super) fn load<S: Simd>(&mut self, simd: S, number: usize, row: &Row, columns: &Columns) {
+        self.row = Some(number);
+        for (samples, out) in row.channels().iter().zip(&mut self.channels) {
+            match &columns.groups {
+                Some(groups) => interpolate_groups(simd, samples, groups, out),
+                None => interpolate(samples, &columns.taps, out),
             }
         }
     }
 }
 
-/// Scales a row of `width` samples in width.
-fn scale(samples: &[u8], step: usize, width: usize, columns: &[Tap], out: &mut [i16]) {
-    if out.len() == width {
-        copy(samples, step, out);
-        return;
-    }
-    match step {
-        1 => interpolate::<1>(samples, columns, out),
-        3 => interpolate::<3>(samples, columns, out),
-        _ => interpolate::<4>(samples, columns, out),
+#[inline(always)]
+fn interpolate_groups<S: Simd>(simd: S, samples: &[u8], groups: &[Group], out: &mut [i16]) {
+    let (pairs, _) = groups.as_chunks::<2>();
+    for ([low, high], out) in pairs.iter().zip(out.chunks_exact_mut(2 * GROUP)) {
+        let (low, high) = (low.interpolate(simd, samples), high.interpolate(simd, samples));
+        low.relaxed_narrow(high).store_slice(out);
     }
 }
 
-fn copy(samples: &[u8], step: usize, out: &mut [i16]) {
-    let widen = |sample: u8| i16::from(sample) << 7;
-    match step {
-        1 => out
-            .iter_mut()
-            .zip(samples)
-            .for_each(|(out, sample)| *out = widen(*sample)),
-        3 => out
-            .iter_mut()
-            .zip(samples.chunks(3))
-            .for_each(|(out, pixel)| *out = widen(pixel[0])),
-        _ => out
-            .iter_mut()
-            .zip(samples.chunks(4))
-            .for_each(|(out, pixel)| *out = widen(pixel[0])),
-    }
-}
-
-fn interpolate<const STEP: usize>(samples: &[u8], columns: &[Tap], out: &mut [i16]) {
-    for (out, tap) in out.iter_mut().zip(columns) {
-        let [a, b] = [samples[tap.first * STEP], samples[tap.second * STEP]].map(i32::from);
+#[inline(always)]
+fn interpolate(samples: &[u8], taps: &[Tap], out: &mut [i16]) {
+    for (out, tap) in out.iter_mut().zip(taps) {
+        let [a, b] = [samples[tap.first], samples[tap.second]].map(i32::from);
         let [wa, wb] = tap.weights.map(i32::from);
-        // 8 bits times 11 bits, less the 4 that OpenCV drops before the second pass: 15 bits.
-        *out = ((a * wa + b * wb) >> 4) as i16;
+        *out = ((a * wa + b * wb) >> DROPPED) as i16;
     }
 }
 
 /// Writes the row between two lines, rounded to whole numbers.
+#[inline(always)]
 pub(super) fn blend(first: &[i16], second: &[i16], tap: &Tap, out: &mut [f32]) {
-    let high = |a: i16, b: i16| (i32::from(a) * i32::from(b)) >> 16;
+    let high = |a: i16, b: i16| ((i32::from(a) * i32::from(b)) >> 16) as i16;
     let [wa, wb] = tap.weights;
     for ((out, a), b) in out.iter_mut().zip(first).zip(second) {
-        *out = ((high(*a, wa) + high(*b, wb) + 2) >> 2) as f32;
+        *out = f32::from((high(*a, wa) + high(*b, wb) + 2) >> 2);
     }
 }

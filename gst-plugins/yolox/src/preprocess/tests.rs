@@ -1,5 +1,7 @@
 //! Against OpenCV's own output, and against slow, obvious references.
 
+use fearless_simd::Level;
+use fearless_simd::prelude::*;
 use proptest::prelude::*;
 
 use super::*;
@@ -270,7 +272,133 @@ fn bilinear(size: (usize, usize), scaled: (usize, usize), x: usize, y: usize, c:
     upper * (1.0 - fy) + lower * fy
 }
 
+/// Every set of vector instructions that this CPU has, the last one none.
+fn levels() -> Vec<Level> {
+    let mut levels = vec![Level::new()];
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    {
+        levels.extend(Level::new().as_avx2().map(|simd| simd.level()));
+        levels.extend(Level::new().as_sse4_2().map(|simd| simd.level()));
+        levels.extend(Level::new().as_sse2().map(|simd| simd.level()));
+    }
+    levels.push(Level::fallback());
+    levels
+}
+
+/// OpenCV's own arithmetic, sample by sample: 11 bits of weight in both directions, 4 bits dropped between them,
+/// then 16, rounded at the second of the last two.
+fn opencv(samples: &[u8], size: (usize, usize), scaled: (usize, usize), x: usize, y: usize) -> i32 {
+    let tap = |index: usize, size: usize, scaled: usize| {
+        let centre = ((index as f64 + 0.5) * (size as f64 / scaled as f64) - 0.5) as f32;
+        let weight = ((centre - centre.floor()) * 2048.0).round_ties_even() as i32;
+        let clip = |place: i32| place.clamp(0, size as i32 - 1) as usize;
+        let first = centre.floor() as i32;
+        ([clip(first), clip(first + 1)], [2048 - weight, weight])
+    };
+    let ((columns, across), (rows, down)) = (tap(x, size.0, scaled.0), tap(y, size.1, scaled.1));
+    let row = |y: usize| {
+        let sum: i32 = (0..2)
+            .map(|side| i32::from(samples[y * size.0 + columns[side]]) * across[side])
+            .sum();
+        sum >> 4
+    };
+    let sum: i32 = (0..2).map(|side| (row(rows[side]) * down[side]) >> 16).sum();
+    (sum + 2) >> 2
+}
+
+/// A layout of a kind of format with samples that have `gap` bytes between rows, and how long its planes must be.
+fn any_layout(kind: usize, size: (usize, usize), gap: usize) -> (Layout, [usize; 3], [usize; 3]) {
+    let (width, height) = size;
+    let mut layout = planar(size, BT709, false, Chroma::Cosited, (1, 1));
+    let half = width.div_ceil(2);
+    let strides = match kind {
+        0 => [width, half, half],
+        1 => {
+            layout = planar(size, BT601, true, Chroma::Centred, (1, 0));
+            [width, half, half]
+        }
+        // NV12 and YUY2.
+        2 => {
+            (layout.components[1].step, layout.components[2].step) = (2, 2);
+            [width, 2 * half, 2 * half]
+        }
+        3 => {
+            let component = |offset, step, x| Component {
+                plane: 0,
+                offset,
+                step,
+                subsampling: (x, 0),
+            };
+            layout.components = [component(0, 2, 0), component(1, 4, 1), component(3, 4, 1)];
+            [4 * half, 0, 0]
+        }
+        4 => {
+            let Colour::Yuv(coefficients, _) = layout.colour else {
+                unreachable!()
+            };
+            layout.colour = Colour::Gray(coefficients);
+            layout.components = [layout.components[0]; 3];
+            [width, 0, 0]
+        }
+        _ => {
+            let (offsets, step) = PACKED[kind % PACKED.len()];
+            layout = packed(width, height, offsets, step);
+            [width * step, 0, 0]
+        }
+    };
+    let strides = strides.map(|stride| stride + gap);
+    (layout, strides, strides.map(|stride| stride * height))
+}
+
 proptest! {
+    #[test]
+    fn all_vector_instructions_give_the_same(
+        kind in 0usize..11, width in 1usize..200, height in 1usize..60, gap in 0usize..9,
+        input_width in 8usize..100, input_height in 8usize..64, seed: u64,
+    ) {
+        let (layout, strides, lengths) = any_layout(kind, (width, height), gap);
+        let mut random = seed;
+        let data = lengths.map(|length| -> Vec<u8> {
+            let mut byte = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (random >> 56) as u8
+            };
+            (0..length).map(|_| byte()).collect()
+        });
+        let planes = [0, 1, 2].map(|index: usize| Plane { data: &data[index], stride: strides[index] });
+        let picture = Picture::new(layout, planes).unwrap();
+        let tensors = levels().into_iter().map(|level| {
+            let mut preprocessor = Preprocessor::with_level(level, layout, (input_width, input_height));
+            let mut tensor = vec![0.0; 3 * input_width * input_height];
+            preprocessor.pad(&mut tensor);
+            preprocessor.fill(&picture, &mut tensor);
+            tensor
+        });
+        let tensors: Vec<_> = tensors.collect();
+        for (tensor, level) in tensors.iter().zip(levels()) {
+            prop_assert!(*tensor == tensors[tensors.len() - 1], "{:?} differs from no vectors", level);
+        }
+    }
+
+    #[test]
+    fn scaling_is_opencvs_bit_for_bit(
+        width in 1usize..200, height in 1usize..60, input_width in 8usize..100, input_height in 8usize..64,
+    ) {
+        let (size, input) = ((width, height), (input_width, input_height));
+        let tensor = pattern_tensor(size, input);
+        let letterbox = Letterbox::new(size, input);
+        let scaled = (letterbox.width, letterbox.height);
+        for (c, plane) in tensor.chunks(input_width * input_height).enumerate() {
+            let samples: Vec<u8> = (0..width * height).map(|index| pattern(index % width, index / width, c)).collect();
+            for y in 0..scaled.1 {
+                for x in 0..scaled.0 {
+                    let exact = opencv(&samples, size, scaled, x, y);
+                    prop_assert_eq!(plane[y * input_width + x], exact as f32, "channel {} at ({}, {})", c, x, y);
+                }
+            }
+        }
+    }
+
     #[test]
     fn scaling_is_bilinear(
         width in 1usize..90, height in 1usize..90, input_width in 8usize..64, input_height in 8usize..64,
@@ -302,7 +430,7 @@ proptest! {
         let (y, scale) = if full { (y, 1.0) } else { ((y - 16.0) * 255.0 / 219.0, 255.0 / 224.0) };
         let exact = [y + 1.772 * u * scale, y - (0.344_136 * u + 0.714_136 * v) * scale, y + 1.402 * v * scale];
         for (found, exact) in found.iter().zip(exact) {
-            prop_assert!((f64::from(*found) - exact.clamp(0.0, 255.0)).abs() <= 0.6, "{found} is not {exact}");
+            prop_assert!((f64::from(*found) - exact.clamp(0.0, 255.0)).abs() <= 0.54, "{found} is not {exact}");
         }
     }
 
