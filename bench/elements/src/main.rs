@@ -3,6 +3,8 @@
 
 use anyhow::{Context as _, bail};
 
+mod overlay;
+mod postprocess;
 mod preprocess;
 mod timing;
 
@@ -13,11 +15,15 @@ type Measurement = (
     fn(&[String]) -> anyhow::Result<serde_json::Value>,
 );
 
-const MEASUREMENTS: &[Measurement] = &[(
-    "preprocess",
-    "FORMAT WIDTH HEIGHT FRAME [TENSOR]",
-    preprocess::measure,
-)];
+const MEASUREMENTS: &[Measurement] = &[
+    (
+        "preprocess",
+        "FORMAT WIDTH HEIGHT FRAME [TENSOR]",
+        preprocess::measure,
+    ),
+    ("postprocess", "OUTPUT WIDTH HEIGHT", postprocess::measure),
+    ("overlay", "FORMAT WIDTH HEIGHT", overlay::measure),
+];
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
