@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Writes blobs.onnx and blobs_decoded.onnx: small models that find red, green and blue blobs.
+"""Writes blobs.onnx and its variants: small models that find red, green and blue blobs.
 
 They look to a user exactly like a YOLOX export (input `images`, output `output`, strides 8, 16, 32), but
 hold no learnt weights: the graph measures, from lattice points 8 pixels apart, how far the blob around
 each point reaches to the left, right, top and bottom. So geometry, letterbox, NMS and labels can be
 tested against boxes known in advance, with nothing to download.
+
+The variants are the exports that YOLOX makes: boxes decoded in the graph, a dynamic or a larger batch, p6 with its
+fourth stride, one class, and the normalised input of YOLOX up to 0.1.0.
 
     pip install onnx numpy
     python3 models/make_blobs.py            # into models/
@@ -12,6 +15,7 @@ tested against boxes known in advance, with nothing to download.
 
 import argparse
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +33,34 @@ MIN_SIDE = 10.0  # smaller blobs can fall between lattice points
 # stride -> (first lattice point used, shortest side from, to). Neighbouring ranges overlap: a blob near the
 # limit is reported on both strides and NMS has to drop one.
 LEVELS = {8: (0, MIN_SIDE, 68.0), 16: (0, 60.0, 136.0), 32: (1, 120.0, 1e9)}
+LEVELS_P6 = LEVELS | {32: (1, 120.0, 210.0), 64: (3, 200.0, 1e9)}
 
 # A cell reports a blob whose centre is at most this many strides away; the nearest cell is within 0.5.
 REACH = 0.75
+
+# Exports of YOLOX up to 0.1.0 want RGB scaled to 0..1 and normalised with these, of red, green and blue.
+LEGACY_MEAN = (0.485, 0.456, 0.406)
+LEGACY_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Variant:
+    classes: tuple = CLASSES
+    levels: tuple = tuple(LEVELS.items())
+    decoded: bool = False
+    batch: object = 1  # a number; or a name, for any number
+    legacy: bool = False
+    open: bool = False  # the output's shape is not declared, as some exporters leave it
+
+
+VARIANTS = {
+    "blobs": Variant(),
+    "blobs_decoded": Variant(decoded=True),
+    "blobs_dynamic": Variant(batch="batch"),
+    "blobs_pair": Variant(batch=2),
+    "blobs_legacy": Variant(legacy=True),
+    "blobs_p6": Variant(classes=("red",), levels=tuple(LEVELS_P6.items()), decoded=True, batch="batch", open=True),
+}
 
 
 class Graph:
@@ -69,18 +98,26 @@ class Graph:
         return self.Cast(self.Less(x, threshold), to=TensorProto.FLOAT)
 
 
-def blob_mask(g):
-    """1 where a pixel is red, green or blue (one channel each), smoothed so that single pixels do not count."""
-    red, green, blue = 2, 1, 0  # the input is BGR
-    own = g.take("images", 1, [red, green, blue])
-    others = g.Max(g.take("images", 1, [green, blue, red]), g.take("images", 1, [blue, red, green]))
+def blob_mask(g, variant):
+    """1 where a pixel is of a class's colour (one channel each), smoothed so that single pixels do not count."""
+    images, channels = "images", {"red": 2, "green": 1, "blue": 0}  # the input is BGR
+    if variant.legacy:
+        images, channels = legacy_pixels(g), {"red": 0, "green": 1, "blue": 2}
+    own, one, other = ([channels[CLASSES[(CLASSES.index(c) + n) % 3]] for c in variant.classes] for n in range(3))
+    own, others = g.take(images, 1, own), g.Max(g.take(images, 1, one), g.take(images, 1, other))
     coloured = g.above(g.Sub(own, others), MIN_CONTRAST)
     votes = g.AveragePool(coloured, kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)
     return g.above(votes, 0.5)
 
 
-def measure(g, mask):
-    """Edges (left, right, top, bottom) of the blob around each lattice point, each 1 x classes x n x n.
+def legacy_pixels(g):
+    """RGB from 0 to 255, from the normalised input of old exports."""
+    mean, std = (np.reshape(v, (1, 3, 1, 1)) * 255 for v in (LEGACY_MEAN, LEGACY_STD))
+    return g.Add(g.Mul("images", std), mean)
+
+
+def measure(g, mask, n):
+    """Edges (left, right, top, bottom) of the blob around each lattice point, each of batch x classes x n x n.
 
     A point looks along the band of 8 rows (columns) it lies in, so that a round blob is measured across its
     widest part. Outside a blob, left > right.
@@ -99,7 +136,7 @@ def measure(g, mask):
         start = g.Max(start, shifted)
         reach *= 2
 
-    n, middle = len(CLASSES), LATTICE // 2
+    middle = LATTICE // 2
     forward = g.slice(g.slice(start, 1, 0, 2 * n), 3, middle, SIZE, LATTICE)
     mirrored = g.slice(g.slice(start, 1, 2 * n, 4 * n), 3, SIZE - 1 - middle, -SIZE - 1, -LATTICE)
     backward = g.Sub(float(SIZE), mirrored)
@@ -110,9 +147,10 @@ def measure(g, mask):
     return g.slice(forward, 1, 0, n), g.slice(backward, 1, 0, n), upright(forward), upright(backward)
 
 
-def level(g, edges, stride, decoded):
-    """One stride's predictions, 1 x (4 + 1 + classes) x n x n, as a YOLOX head lays them out."""
-    first, side_min, side_max = LEVELS[stride]
+def level(g, edges, stride, limits, variant):
+    """One stride's predictions, batch x (4 + 1 + classes) x n x n, as a YOLOX head lays them out."""
+    first, side_min, side_max = limits
+    classes = len(variant.classes)
     step = stride // LATTICE
     cells = SIZE // stride
     left, right, top, bottom = (g.slice(g.slice(e, 2, first, SIZE, step), 3, first, SIZE, step) for e in edges)
@@ -134,7 +172,7 @@ def level(g, edges, stride, decoded):
     # A cell has one box: that of its best class.
     best = g.ArgMax(confidence, axis=1, keepdims=1)
     scores = g.Concat(
-        *(g.Cast(g.Equal(best, g.constant([c], np.int64)), to=TensorProto.FLOAT) for c in range(len(CLASSES))), axis=1
+        *(g.Cast(g.Equal(best, g.constant([c], np.int64)), to=TensorProto.FLOAT) for c in range(classes)), axis=1
     )
     objectness = g.ReduceMax(confidence, axes=[1], keepdims=1)
 
@@ -143,26 +181,28 @@ def level(g, edges, stride, decoded):
 
     x, y = g.Sub(g.Mul(of_best(cx), 1.0 / stride), column), g.Sub(g.Mul(of_best(cy), 1.0 / stride), row)
     w, h = (g.Log(g.Mul(g.Max(of_best(v), 1.0), 1.0 / stride)) for v in (width, height))
-    if decoded:
+    if variant.decoded:
         x, y = (g.Mul(g.Add(v, offset), float(stride)) for v, offset in ((x, column), (y, row)))
         w, h = (g.Mul(g.Exp(v), float(stride)) for v in (w, h))
     head = g.Concat(x, y, w, h, objectness, g.Mul(scores, reported), axis=1)
-    return g.Reshape(head, g.constant([0, 5 + len(CLASSES), cells * cells], np.int64))
+    return g.Reshape(head, g.constant([0, 5 + classes, cells * cells], np.int64))
 
 
-def model(decoded):
-    """The whole model; `decoded`: boxes in pixels of the input, as YOLOX exports them on request."""
+def model(name):
+    """The whole model of a variant's name; decoded: boxes in pixels of the input."""
+    variant = VARIANTS[name]
     g = Graph()
-    edges = measure(g, blob_mask(g))
-    levels = g.Concat(*(level(g, edges, stride, decoded) for stride in LEVELS), axis=2)
+    edges = measure(g, blob_mask(g, variant), len(variant.classes))
+    levels = g.Concat(*(level(g, edges, stride, limits, variant) for stride, limits in variant.levels), axis=2)
     g.Transpose(levels, perm=[0, 2, 1], to_output="output")
 
-    anchors = sum((SIZE // stride) ** 2 for stride in LEVELS)
+    anchors = sum((SIZE // stride) ** 2 for stride, _ in variant.levels)
+    shape = ["batch", "anchors", "values"] if variant.open else [variant.batch, anchors, 5 + len(variant.classes)]
     graph = helper.make_graph(
         g.nodes,
-        "blobs_decoded" if decoded else "blobs",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, anchors, 5 + len(CLASSES)])],
+        name,
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [variant.batch, 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
         list(g.constants.values()),
     )
     # Opset and IR version of YOLOX's own exports: every runtime that takes those takes this.
@@ -177,10 +217,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, help="folder to write to")
     folder = parser.parse_args().out
-    for name, decoded in (("blobs.onnx", False), ("blobs_decoded.onnx", True)):
-        data = model(decoded)
-        (folder / name).write_bytes(data)
-        print(f"{name}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
+    for name in VARIANTS:
+        data = model(name)
+        (folder / f"{name}.onnx").write_bytes(data)
+        print(f"{name}.onnx: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
 
 
 if __name__ == "__main__":

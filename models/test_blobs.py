@@ -28,6 +28,12 @@ def run(session, picture):
     return session.run(None, {"images": planar})[0][0]
 
 
+def load(name):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(MODELS / name, options, providers=["CPUExecutionProvider"])
+
+
 def decode(output):
     """Pixels from grid-relative predictions, by YOLOX's definition."""
     decoded, anchor = output.copy(), 0
@@ -47,10 +53,10 @@ def iou(a, b):
     return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
 
 
-def detections(decoded, score_threshold=0.3, nms_threshold=0.45):
+def detections(decoded, score_threshold=0.3, nms_threshold=0.45, strides=STRIDES):
     """(label, score, corners, stride), best first, after class-agnostic NMS."""
     scores = decoded[:, 4:5] * decoded[:, 5:]
-    strides = np.repeat(STRIDES, [(SIZE // s) ** 2 for s in STRIDES])
+    strides = np.repeat(strides, [(SIZE // s) ** 2 for s in strides])
     kept = []
     for anchor in np.argsort(-scores.max(1), kind="stable"):
         score = scores[anchor].max()
@@ -119,12 +125,7 @@ def camera(picture, rng):
 class Blobs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        cls.plain, cls.decoded = (
-            onnxruntime.InferenceSession(MODELS / name, options, providers=["CPUExecutionProvider"])
-            for name in ("blobs.onnx", "blobs_decoded.onnx")
-        )
+        cls.plain, cls.decoded = load("blobs.onnx"), load("blobs_decoded.onnx")
 
     def check(self, picture, truth, least_iou):
         found = detections(decode(run(self.plain, picture)))
@@ -208,8 +209,42 @@ class Blobs(unittest.TestCase):
         spec = importlib.util.spec_from_file_location("make_blobs", MODELS / "make_blobs.py")
         make_blobs = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(make_blobs)
-        for name, decoded in (("blobs.onnx", False), ("blobs_decoded.onnx", True)):
-            self.assertEqual(make_blobs.model(decoded), (MODELS / name).read_bytes(), f"run make_blobs.py: {name}")
+        for name in make_blobs.VARIANTS:
+            data = (MODELS / f"{name}.onnx").read_bytes()
+            self.assertEqual(make_blobs.model(name), data, f"run make_blobs.py: {name}")
+
+
+class Variants(unittest.TestCase):
+    """The exports that differ from the plain one in shape or input say the same of a picture."""
+
+    @classmethod
+    def setUpClass(cls):
+        rng = np.random.default_rng(7)
+        pictures = [scene(rng)[0].transpose(2, 0, 1) for _ in range(2)]
+        cls.pictures = np.ascontiguousarray(pictures, dtype=np.float32)
+        cls.expected = np.concatenate([load("blobs.onnx").run(None, {"images": p[None]})[0] for p in cls.pictures])
+
+    def test_batches(self):
+        for name in ("blobs_dynamic.onnx", "blobs_pair.onnx"):
+            np.testing.assert_array_equal(load(name).run(None, {"images": self.pictures})[0], self.expected)
+
+    def test_legacy_input(self):
+        mean, std = (np.float32(v).reshape(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        picture = (self.pictures[0][::-1] / 255 - mean) / std
+        output = load("blobs_legacy.onnx").run(None, {"images": picture[None]})[0]
+        np.testing.assert_allclose(output[0], self.expected[0], atol=1e-3)
+
+    def test_p6_finds_the_largest_on_its_own_stride(self):
+        picture = np.full((SIZE, SIZE, 3), PADDING, np.float32)
+        picture[20:270, 30:290] = BGR["red"]
+        picture[280:310, 60:100] = BGR["red"]
+        picture[20:60, 295:315] = BGR["blue"]
+        output = run(load("blobs_p6.onnx"), picture)
+        self.assertEqual(output.shape, (2125, 6))
+        found = detections(output, strides=(*STRIDES, 64))
+        self.assertEqual(sorted((label, stride) for label, _, _, stride in found), [("red", 8), ("red", 64)])
+        large = max(found, key=lambda f: f[3])
+        self.assertGreater(iou(large[2], (30, 20, 290, 270)), 0.97)
 
 
 class List(unittest.TestCase):
