@@ -1,97 +1,119 @@
-//! One model in ONNX Runtime, with the tensors it reads and writes.
+//! One model in ONNX Runtime.
 
-use ort::ep::{self, ExecutionProviderDispatch};
 use ort::logging::LogLevel;
 use ort::memory::Allocator;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{IoBinding, Session};
-use ort::value::Tensor;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{DynValue, Tensor, TensorRef};
 
-use crate::model::Model;
+use crate::CAT;
+use crate::batch::Runner;
+use crate::model::{Graph, Model, ModelError};
+use crate::provider::Provider;
 use crate::runtime::{self, RuntimeError};
-
-/// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Provider {
-    #[default]
-    Auto,
-    Cpu,
-    OpenVino,
-    Cuda,
-    TensorRt,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    #[error("this ONNX Runtime has no {0}; install a build that has, or set `execution-provider` to `cpu`")]
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(
+        "this ONNX Runtime was not built with {0}; point ORT_DYLIB_PATH to a build that was, \
+         or set `execution-provider` to `auto` or `cpu`"
+    )]
     NoProvider(&'static str),
+    #[error("{0} does not load: {1}; check its driver and libraries, or set `execution-provider` to `cpu`")]
+    Provider(&'static str, ort::Error),
     #[error("ONNX Runtime: {0}")]
     Ort(#[from] ort::Error),
 }
 
-pub struct Engine {
-    session: Session,
-    binding: IoBinding,
-    input_name: String,
-    input: Tensor<f32>,
-    output: Tensor<f32>,
+/// How a model is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    pub provider: Provider,
+    pub device: u32,
+    /// Threads that work on one run together (0: as many as ONNX Runtime thinks fit).
+    pub threads: usize,
+    /// The most frames in one run.
+    pub batch: usize,
 }
 
-impl Engine {
-    /// Loads a model. `threads` work on one frame together (0: as many as ONNX Runtime thinks fit).
-    pub fn new(
-        model: &Model,
-        bytes: &[u8],
-        provider: Provider,
-        device: u32,
-        threads: usize,
-    ) -> Result<Self, EngineError> {
-        let environment = runtime::environment()?;
-        let mut builder = Session::builder(environment)?;
-        if let Some(provider) = dispatch(provider, device)? {
-            builder = builder
-                .with_execution_providers([provider])
-                .map_err(ort::Error::from)?;
-        }
-        let session = configure(builder, threads)?.commit_from_memory(bytes)?;
+/// A loaded model. One frame's input are planes of height × width.
+pub struct Engine {
+    session: Session,
+    input: String,
+    output: String,
+    /// Batch (if it is fixed), 3, height, width.
+    shape: (Option<usize>, [usize; 3]),
+    /// Room for a batch.
+    gathered: Vec<f32>,
+    /// Predictions of a frame, and their length; zero until they are known.
+    expected: [usize; 2],
+}
 
-        let allocator = Allocator::default();
-        let (width, height) = model.size;
-        let input = Tensor::<f32>::new(&allocator, [1, 3, height, width])?;
-        let mut output = Tensor::<f32>::new(&allocator, [1, model.anchors, 5 + model.classes])?;
-        let mut binding = session.create_binding()?;
-        binding.bind_output(&*model.output, &mut output)?;
-        let mut engine = Self {
-            session,
-            binding,
-            input_name: model.input.clone(),
-            input,
-            output,
+/// Loads a model; also says what its facts are, and what it runs on.
+pub fn load(
+    graph: &Graph,
+    bytes: &[u8],
+    options: &Options,
+) -> Result<(Engine, Model, Provider), EngineError> {
+    graph.check_batch(options.batch)?;
+    let (session, provider) = open(bytes, options)?;
+    let (width, height) = graph.size;
+    let mut engine = Engine {
+        session,
+        input: graph.input.clone(),
+        output: graph.output.clone(),
+        shape: (graph.batch, [3, height, width]),
+        gathered: Vec::new(),
+        expected: [0; 2],
+    };
+    let dims = engine.warm_up(options.batch)?;
+    let model = graph.model(graph.is_open().then_some(&dims[..]))?;
+    engine.expected = [model.anchors, 5 + model.classes];
+    Ok((engine, model, provider))
+}
+
+/// The session, on the first provider that takes the model.
+fn open(bytes: &[u8], options: &Options) -> Result<(Session, Provider), EngineError> {
+    // The library must be there before it can be asked.
+    runtime::environment()?;
+    let is_built_in = |provider: Provider| provider.is_built_in().unwrap_or(false);
+    let mut candidates = options.provider.candidates(is_built_in).into_iter().peekable();
+    while let Some(provider) = candidates.next() {
+        let error = match open_on(provider, bytes, options) {
+            Ok(session) => return Ok((session, provider)),
+            Err(error) => error,
         };
-        engine.warm_up()?;
-        Ok(engine)
+        if candidates.peek().is_none() {
+            return Err(error);
+        }
+        gst::warning!(
+            CAT,
+            "execution-provider=auto goes on without {}: {error}",
+            provider.name()
+        );
     }
+    Err(EngineError::NoProvider(options.provider.name()))
+}
 
-    /// The first run makes room and, on accelerators, chooses kernels: better now than with the first frame.
-    fn warm_up(&mut self) -> Result<(), EngineError> {
-        self.input().fill(0.0);
-        self.run().map(drop)
+fn open_on(provider: Provider, bytes: &[u8], options: &Options) -> Result<Session, EngineError> {
+    if !provider.is_built_in()? {
+        return Err(EngineError::NoProvider(provider.name()));
     }
-
-    /// The input: planes of blue, green and red, each of height × width.
-    pub fn input(&mut self) -> &mut [f32] {
-        self.input.extract_tensor_mut().1
+    let mut builder = configure(Session::builder(runtime::environment()?)?, options.threads)?;
+    if let Some(dispatch) = provider.dispatch(options.device, options.threads) {
+        builder = builder
+            .with_execution_providers([dispatch])
+            .map_err(|error| EngineError::Provider(provider.name(), error.into()))?;
     }
-
-    /// Runs the model on what is in the input.
-    pub fn run(&mut self) -> Result<&[f32], EngineError> {
-        // An accelerator reads its input when it is bound.
-        self.binding.bind_input(&*self.input_name, &self.input)?;
-        self.session.run_binding(&self.binding)?;
-        Ok(self.output.extract_tensor().1)
-    }
+    let session = builder.commit_from_memory(bytes);
+    session.map_err(|error| match provider {
+        Provider::Cpu => EngineError::Ort(error),
+        provider => EngineError::Provider(provider.name(), error),
+    })
 }
 
 fn configure(builder: SessionBuilder, threads: usize) -> Result<SessionBuilder, ort::Error> {
@@ -105,24 +127,93 @@ fn configure(builder: SessionBuilder, threads: usize) -> Result<SessionBuilder, 
         .with_inter_op_spinning(false)?)
 }
 
-/// The execution provider to register; none for the CPU, which always is.
-fn dispatch(provider: Provider, device: u32) -> Result<Option<ExecutionProviderDispatch>, EngineError> {
-    let device_id = i32::try_from(device).unwrap_or(i32::MAX);
-    match provider {
-        Provider::Auto | Provider::Cpu => Ok(None),
-        Provider::OpenVino => available(ep::OpenVINO::default()),
-        Provider::Cuda => available(ep::CUDA::default().with_device_id(device_id)),
-        Provider::TensorRt => available(ep::TensorRT::default().with_device_id(device_id)),
+/// Room for one frame's input, of 3 × `height` × `width`, where ONNX Runtime likes it.
+pub fn row((width, height): (usize, usize)) -> Result<Tensor<f32>, EngineError> {
+    let mut row = Tensor::new(&Allocator::default(), [1, 3, height, width])?;
+    row.extract_tensor_mut().1.fill(0.0);
+    Ok(row)
+}
+
+impl Engine {
+    /// The first run makes room and, on accelerators, chooses kernels: better now than with the first frames.
+    /// Gives the dimensions of the last run's output.
+    fn warm_up(&mut self, batch: usize) -> Result<Vec<usize>, EngineError> {
+        let [_, height, width] = self.shape.1;
+        let mut dims = Vec::new();
+        let sizes = if batch > 1 { &[batch, 1][..] } else { &[1] };
+        for size in sizes {
+            let rows: Result<Vec<_>, _> = (0..*size).map(|_| row((width, height))).collect();
+            let output = self.compute(&rows?)?;
+            let shape = output.try_extract_tensor::<f32>()?.0;
+            dims = shape
+                .iter()
+                .filter_map(|size| usize::try_from(*size).ok())
+                .collect();
+        }
+        Ok(dims)
+    }
+
+    fn compute(&mut self, rows: &[Tensor<f32>]) -> Result<DynValue, EngineError> {
+        let (batch, [planes, height, width]) = self.shape;
+        let size = batch.unwrap_or(rows.len());
+        let value: SessionInputValue = match rows {
+            [row] if size == 1 => row.into(),
+            rows => {
+                let length = planes * height * width;
+                self.gathered.resize(size * length, 0.0);
+                for (row, room) in rows.iter().zip(self.gathered.chunks_exact_mut(length)) {
+                    room.copy_from_slice(row.extract_tensor().1);
+                }
+                let shape = [size, planes, height, width];
+                TensorRef::from_array_view((shape, &self.gathered[..]))?.into()
+            }
+        };
+        let mut outputs = self.session.run(vec![(self.input.as_str(), value)])?;
+        let name = self.output.as_str();
+        let missing = || EngineError::Ort(ort::Error::new(format!("no output {name}")));
+        outputs.remove(name).ok_or_else(missing)
     }
 }
 
-/// Without this check ONNX Runtime would quietly use the CPU instead.
-fn available<E>(provider: E) -> Result<Option<ExecutionProviderDispatch>, EngineError>
-where
-    E: ep::ExecutionProvider + Into<ExecutionProviderDispatch>,
-{
-    if !E::is_available()? {
-        return Err(EngineError::NoProvider(E::NAME));
+/// What the model said of a batch.
+pub struct Output {
+    value: DynValue,
+    /// Of one frame.
+    length: usize,
+}
+
+impl Output {
+    /// The predictions of one frame.
+    pub fn row(&self, index: usize) -> Result<&[f32], EngineError> {
+        let (_, values) = self.value.try_extract_tensor()?;
+        let row = values.chunks_exact(self.length).nth(index);
+        row.ok_or_else(|| EngineError::Ort(ort::Error::new(format!("no row {index} in the output"))))
     }
-    Ok(Some(provider.into().error_on_failure()))
+}
+
+impl Runner for Engine {
+    type Row = Tensor<f32>;
+    type Output = Output;
+
+    fn run(&mut self, rows: &[Self::Row]) -> Result<Output, String> {
+        let value = self.compute(rows).map_err(|error| error.to_string())?;
+        let shape = value
+            .try_extract_tensor::<f32>()
+            .map_err(|error| error.to_string())?
+            .0;
+        let [anchors, values] = self.expected;
+        // A graph may say one thing and do another.
+        let fits = shape.len() == 3
+            && usize::try_from(shape[0]).is_ok_and(|batch| batch >= rows.len())
+            && shape[1..] == [anchors, values].map(|size| i64::try_from(size).unwrap_or(-1));
+        if !fits {
+            let found = &shape[..];
+            return Err(format!(
+                "the model's output is {found:?} for a batch of {}; expected {anchors}×{values} for each frame",
+                rows.len()
+            ));
+        }
+        let length = anchors * values;
+        Ok(Output { value, length })
+    }
 }

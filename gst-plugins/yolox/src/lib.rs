@@ -2,15 +2,19 @@
 
 use std::sync::LazyLock;
 
+mod batch;
 mod detector;
 mod engine;
+mod instance;
 mod labels;
 mod model;
+mod normalise;
 // For the bench and the fuzzer.
 #[doc(hidden)]
 pub mod postprocess;
 #[doc(hidden)]
 pub mod preprocess;
+mod provider;
 mod runtime;
 mod stats;
 mod yoloxdetect;

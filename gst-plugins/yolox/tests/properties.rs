@@ -22,6 +22,11 @@ fn cases() -> Vec<(&'static str, glib::Value, Vec<glib::Value>)> {
         ("model", "m.onnx".to_value(), vec![]),
         ("labels", "l.txt".to_value(), vec![]),
         (
+            "normalisation",
+            enumeration("GstYoloxDetectNormalisation", "legacy"),
+            vec![],
+        ),
+        (
             "score-threshold",
             0.5.to_value(),
             vec![(-0.1).to_value(), 1.1.to_value()],
@@ -42,8 +47,28 @@ fn cases() -> Vec<(&'static str, glib::Value, Vec<glib::Value>)> {
         ),
         ("device-id", 1u32.to_value(), vec![]),
         ("intra-threads", 2u32.to_value(), vec![1025u32.to_value()]),
+        ("model-instance-id", "street".to_value(), vec![]),
+        (
+            "batch-size",
+            4u32.to_value(),
+            vec![0u32.to_value(), 257u32.to_value()],
+        ),
+        (
+            "batch-timeout",
+            0u64.to_value(),
+            vec![10_000_000_001u64.to_value()],
+        ),
         ("messages", true.to_value(), vec![]),
     ]
+}
+
+#[test]
+fn late_frames_are_minded_unless_told_otherwise() {
+    init();
+    let element = gst::ElementFactory::make("yoloxdetect").build().unwrap();
+    assert!(element.property::<bool>("qos"));
+    element.set_property("qos", false);
+    assert!(!element.property::<bool>("qos"));
 }
 
 fn text(value: &glib::Value) -> String {
@@ -137,6 +162,80 @@ fn what_is_no_model_is_refused() {
 }
 
 #[test]
+fn what_is_no_yolox_is_refused_with_its_shapes() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.onnx");
+    let mut bytes = std::fs::read(model("blobs.onnx")).unwrap();
+    // The dimension of 2100 predictions, as ONNX writes it, becomes 2101.
+    let place = bytes
+        .windows(3)
+        .rposition(|window| window == [0x08, 0xb4, 0x10])
+        .unwrap();
+    bytes[place + 1] = 0xb5;
+    std::fs::write(&file, bytes).unwrap();
+    let element = element();
+    element.set_property("model", file.to_str().unwrap());
+    assert_start_error(
+        &element,
+        gst::ResourceError::Failed,
+        &[
+            file.to_str().unwrap(),
+            "not a YOLOX export",
+            "`images` 1×3×320×320",
+            "`output` 1×2101×8",
+        ],
+    );
+}
+
+#[test]
+fn a_batch_that_the_model_cannot_take_says_how_to_export_it() {
+    init();
+    for (file, batch) in [
+        ("blobs.onnx", 4u32),
+        ("blobs_pair.onnx", 1),
+        ("blobs_pair.onnx", 3),
+    ] {
+        let element = element();
+        element.set_property("model", model(file));
+        element.set_property("batch-size", batch);
+        let said = format!("`batch-size` is {batch}");
+        assert_start_error(
+            &element,
+            gst::ResourceError::Settings,
+            &[&model(file), &said, "export_onnx.py --dynamic"],
+        );
+    }
+}
+
+#[test]
+fn elements_that_share_a_model_must_agree() {
+    init();
+    let first = element();
+    first.set_property("model-instance-id", "agreed");
+    first.set_state(gst::State::Paused).unwrap();
+    let second = element();
+    second.set_property("model-instance-id", "agreed");
+    second.set_property("model", model("blobs_decoded.onnx"));
+    second.set_property("intra-threads", 2u32);
+    assert_start_error(
+        &second,
+        gst::ResourceError::Settings,
+        &[
+            "\"agreed\"",
+            "blobs.onnx there",
+            "blobs_decoded.onnx here",
+            "`intra-threads` is 1 there and 2 here",
+        ],
+    );
+    first.set_state(gst::State::Null).unwrap();
+    second
+        .set_state(gst::State::Paused)
+        .expect("nobody has the id any more");
+    second.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
 fn labels_must_exist_and_fit() {
     init();
     let folder = tempfile::tempdir().unwrap();
@@ -196,7 +295,7 @@ fn a_provider_that_the_library_lacks_is_refused() {
     assert_start_error(
         &element,
         gst::ResourceError::Settings,
-        &["ExecutionProvider", "`execution-provider`"],
+        &[provider, "`execution-provider`"],
     );
 }
 

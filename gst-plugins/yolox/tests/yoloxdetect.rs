@@ -9,8 +9,9 @@ mod common;
 
 use common::{BLOBS, Blob, Frame, detections, element, harness, init, model};
 use gst::prelude::*;
-use gst_video::{VideoFormat, VideoInfo};
+use gst_video::VideoFormat;
 use sightline_gst_common::InferenceMeta;
+use sightline_protocol::Detection;
 
 const FORMATS: [VideoFormat; 19] = [
     VideoFormat::I420,
@@ -100,23 +101,65 @@ fn pixels_are_neither_changed_nor_copied() {
     );
 }
 
+/// What an export of the test model finds in a frame, twice.
+fn found_by(name: &str, batch: u32, normalisation: &str, frame: &Frame) -> Vec<Detection> {
+    let element = element();
+    element.set_property("model", model(name));
+    element.set_property("batch-size", batch);
+    element.set_property_from_str("normalisation", normalisation);
+    let mut harness = harness(&element, &frame.info);
+    let mut find = || detections(&harness.push_and_pull(frame.buffer.clone()).unwrap(), &frame.info);
+    let found = find();
+    assert_eq!(find(), found, "{name}: the next frame is no different");
+    found
+}
+
 #[test]
-fn a_graph_that_decodes_finds_the_same() {
+fn every_kind_of_export_finds_the_same() {
     init();
     let frame = Frame::new(640, 480, &BLOBS);
-    let found = ["blobs.onnx", "blobs_decoded.onnx"].map(|name| {
-        let element = element();
-        element.set_property("model", model(name));
-        let mut harness = harness(&element, &frame.info);
-        detections(&harness.push_and_pull(frame.buffer.clone()).unwrap(), &frame.info)
-    });
-    let [plain, decoded] = &found;
+    let plain = found_by("blobs.onnx", 1, "none", &frame);
     assert_eq!(plain.len(), BLOBS.len());
-    for (a, b) in plain.iter().zip(decoded) {
-        assert_eq!(a.class_id, b.class_id);
+    for (name, batch, normalisation) in [
+        ("blobs_decoded.onnx", 1, "none"),
+        ("blobs_dynamic.onnx", 1, "none"),
+        ("blobs_dynamic.onnx", 3, "none"),
+        ("blobs_pair.onnx", 2, "none"),
+        ("blobs_legacy.onnx", 1, "legacy"),
+    ] {
+        let found = found_by(name, batch, normalisation, &frame);
+        assert_eq!(found.len(), plain.len(), "{name}");
+        for (a, b) in plain.iter().zip(&found) {
+            assert_eq!(a.class_id, b.class_id, "{name}");
+            assert!(
+                a.bbox.iter().zip(b.bbox).all(|(a, b)| (a - b).abs() < 1e-4),
+                "{name}: {a:?} {b:?}"
+            );
+        }
+    }
+    for (name, normalisation) in [("blobs.onnx", "legacy"), ("blobs_legacy.onnx", "none")] {
+        let found = found_by(name, 1, normalisation, &frame);
+        assert_ne!(found.len(), plain.len(), "{name} is not a {normalisation} export");
+    }
+}
+
+#[test]
+fn a_p6_export_with_one_class_finds_small_and_huge() {
+    init();
+    let red = |corners| Blob {
+        label: "class 0",
+        colour: [255, 0, 0],
+        corners,
+    };
+    let blobs = [red([0.05, 0.3, 0.9, 0.98]), red([0.4, 0.1, 0.5, 0.2])];
+    let frame = Frame::new(640, 600, &blobs);
+    let found = found_by("blobs_p6.onnx", 1, "none", &frame);
+    assert_eq!(found.len(), 2, "{found:?}");
+    for found in found {
+        assert_eq!(found.label, "class 0");
         assert!(
-            a.bbox.iter().zip(b.bbox).all(|(a, b)| (a - b).abs() < 1e-4),
-            "{a:?} {b:?}"
+            blobs.iter().any(|blob| blob.overlap(found.bbox) > 0.85),
+            "{found:?}"
         );
     }
 }
@@ -133,11 +176,26 @@ fn frames_between_inferences_pass_untouched() {
         .collect();
     assert_eq!(inferred, [true, false, false, true, false, false, true]);
     let stats = element.property::<gst::Structure>("stats");
-    let count = |field| stats.get::<u64>(field).unwrap();
+    let count = |field: &str| stats.get::<u64>(field).unwrap();
     assert_eq!((count("frames"), count("inferred"), count("skipped")), (7, 3, 4));
     assert_eq!(count("detections"), 3 * BLOBS.len() as u64);
+    assert_eq!(
+        (
+            count("skipped-interval"),
+            count("skipped-gap"),
+            count("skipped-qos")
+        ),
+        (4, 0, 0)
+    );
+    for stage in ["preprocess", "wait", "infer", "postprocess"] {
+        let [p50, p90, p99, max] =
+            ["p50", "p90", "p99", "max"].map(|name| count(&format!("{name}-{stage}-us")));
+        assert!(p50 <= p90 && p90 <= p99 && p99 <= max, "{stats}");
+        assert!(stats.has_field(format!("last-{stage}-us")), "{stats}");
+    }
     assert!(count("mean-infer-us") > 0 && count("last-infer-us") > 0);
-    assert!(stats.has_field("mean-preprocess-us") && stats.has_field("last-postprocess-us"));
+    assert_eq!(stats.get("mean-batch-size"), Ok(1.0));
+    assert!(!stats.get::<&str>("execution-provider").unwrap().is_empty());
 
     element.set_property("interval", 0u32);
     let buffer = harness.push_and_pull(frame.buffer.clone()).unwrap();
@@ -256,30 +314,4 @@ fn a_blob_at_the_edge_stays_inside_the_frame() {
     let [x, y, w, h] = found[0].bbox;
     assert!(x >= 0.0 && y >= 0.0 && x + w <= 1.0 && y + h <= 1.0, "{found:?}");
     assert!(edge.overlap(found[0].bbox) > 0.85, "{found:?}");
-}
-
-#[test]
-fn the_stream_format_is_passed_on() {
-    init();
-    let info = VideoInfo::builder(VideoFormat::Nv12, 320, 240)
-        .fps(gst::Fraction::new(25, 1))
-        .build()
-        .unwrap();
-    let mut harness = harness(&element(), &info);
-    harness
-        .push(gst::Buffer::with_size(info.size()).unwrap())
-        .unwrap();
-    let names: Vec<_> = std::iter::from_fn(|| harness.try_pull_event())
-        .map(|event| event.type_())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            gst::EventType::StreamStart,
-            gst::EventType::Caps,
-            gst::EventType::Segment
-        ]
-    );
-    let caps = harness.sinkpad().unwrap().current_caps().unwrap();
-    assert!(caps == info.to_caps().unwrap(), "{caps}");
 }

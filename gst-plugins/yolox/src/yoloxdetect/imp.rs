@@ -9,75 +9,33 @@
 //! Input size, classes and strides are read from the model. With `messages=true` each inferred frame also
 //! posts an element message `yoloxdetect` with `pts`, `width`, `height` and `detections`, a JSON array.
 
-use std::path::PathBuf;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoFrameRef, VideoInfo};
 use sightline_gst_common::{InferenceMeta, add_detection};
 use sightline_protocol::Detection;
 
-use super::{ExecutionProvider, Nms, layout};
+use super::layout;
+use super::qos::Qos;
+use super::settings::{self, Settings};
 use crate::CAT;
-use crate::detector::{Config, Detector, DetectorError, Times};
-use crate::engine::EngineError;
+use crate::batch::{BatchError, Membership};
+use crate::detector::{Detector, DetectorError, Times};
+use crate::engine::{Engine, EngineError};
+use crate::instance::InstanceError;
 use crate::labels::{Labels, LabelsError};
 use crate::model::ModelError;
 use crate::postprocess::{Object, Params};
 use crate::preprocess::Layout;
 use crate::runtime::RuntimeError;
-use crate::stats::Stats;
-
-#[derive(Debug, Clone)]
-struct Settings {
-    model: Option<PathBuf>,
-    labels: Option<PathBuf>,
-    score_threshold: f64,
-    nms_threshold: f64,
-    nms: Nms,
-    max_detections: u32,
-    classes: Option<String>,
-    interval: u32,
-    execution_provider: ExecutionProvider,
-    device_id: u32,
-    intra_threads: u32,
-    messages: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            model: None,
-            labels: None,
-            score_threshold: 0.3,
-            nms_threshold: 0.45,
-            nms: Nms::default(),
-            max_detections: 100,
-            classes: None,
-            interval: 0,
-            execution_provider: ExecutionProvider::default(),
-            device_id: 0,
-            intra_threads: 1,
-            messages: false,
-        }
-    }
-}
-
-impl Settings {
-    fn params(&self) -> Params {
-        Params {
-            score_threshold: self.score_threshold as f32,
-            nms_threshold: self.nms_threshold as f32,
-            nms: self.nms.into(),
-            max_detections: self.max_detections as usize,
-        }
-    }
-}
+use crate::stats::{Skip, Stats};
 
 /// What a running element has.
 struct State {
@@ -88,6 +46,26 @@ struct State {
     /// Frames still to be passed on before the next inference.
     wait: u32,
     filter: ClassFilter,
+}
+
+/// The settings of one frame.
+struct Turn {
+    params: Params,
+    interval: u32,
+    messages: bool,
+    /// For others that share the model, at most.
+    wait: Duration,
+}
+
+impl Turn {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            params: settings.params(),
+            interval: settings.interval,
+            messages: settings.messages,
+            wait: settings.longest_wait(),
+        }
+    }
 }
 
 /// Which classes count, as the property `classes` said when it was last looked at.
@@ -103,12 +81,16 @@ impl ClassFilter {
     }
 }
 
-/// Locks are taken in the order `state`, `settings`, `stats`; only `state` is held while the model runs.
+/// Locks are taken in the order `state`, `settings`, `stats`. Only `state` is held while the model runs, and only
+/// the streaming thread and what waits for that thread anyway take it. `membership` and `qos` are taken alone.
 #[derive(Default)]
 pub struct YoloxDetect {
     state: Mutex<Option<State>>,
     settings: Mutex<Settings>,
     stats: Mutex<Stats>,
+    /// By which other threads end the streaming thread's wait.
+    membership: Mutex<Option<Arc<Membership<Engine>>>>,
+    qos: Mutex<Qos>,
 }
 
 /// No lock here guards an invariant that a panic could have broken.
@@ -124,35 +106,23 @@ impl YoloxDetect {
                 ("No model: set the property `model` to the path of a YOLOX .onnx file")
             ));
         };
-        let config = Config {
-            model,
-            labels: settings.labels.clone(),
-            provider: settings.execution_provider.into(),
-            device: settings.device_id,
-            threads: settings.intra_threads as usize,
-        };
-        let detector = Detector::load(&config).map_err(|error| error_message(&error))?;
+        let (config, labels) = (settings.config(model), settings.labels.clone());
+        let detector = Detector::load(
+            settings.instance_id(),
+            &config,
+            labels,
+            settings.normalisation.into(),
+        )
+        .map_err(|error| error_message(&error))?;
         let filter = ClassFilter::new(settings.classes.clone(), detector.labels())
             .map_err(|error| error_message(&error.into()))?;
-        let facts = detector.model();
-        gst::info!(
-            CAT,
-            imp = self,
-            "{}: input {}×{}, {} classes, {} predictions on strides {:?}, decoded in the graph: {}, metadata {:?}",
-            config.model.display(),
-            facts.size.0,
-            facts.size.1,
-            facts.classes,
-            facts.anchors,
-            facts.strides,
-            facts.decoded,
-            facts.metadata,
-        );
-        if settings.execution_provider == ExecutionProvider::Auto {
+        let (path, facts, provider) = (config.model.display(), detector.model(), detector.provider());
+        gst::info!(CAT, imp = self, "{path}: {facts}; runs on {}", provider.name());
+        if settings.batch_size > 1 && settings.instance_id().is_none() {
             gst::info!(
                 CAT,
                 imp = self,
-                "execution-provider=auto runs the model on the CPU"
+                "Without `model-instance-id` a batch holds one frame"
             );
         }
         Ok(State {
@@ -192,26 +162,68 @@ impl YoloxDetect {
         }
     }
 
+    /// Why a frame is to be passed on without inference, if it is.
+    fn skip(&self, state: &mut State, interval: u32, buffer: &gst::BufferRef) -> Option<Skip> {
+        if buffer.flags().contains(gst::BufferFlags::GAP) {
+            Some(Skip::Gap)
+        } else if !Self::is_due(state, interval) {
+            Some(Skip::Interval)
+        } else if self.is_late(buffer) {
+            // The next frame is tried instead.
+            state.wait = 0;
+            Some(Skip::Qos)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the sink would get the frame too late; then it is told, as GStreamer's elements do.
+    fn is_late(&self, buffer: &gst::BufferRef) -> bool {
+        let obj = self.obj();
+        let segment = obj.segment();
+        let Some(segment) = segment.downcast_ref::<gst::ClockTime>().filter(|_| obj.is_qos()) else {
+            return false;
+        };
+        let Some(running_time) = segment.to_running_time(buffer.pts()) else {
+            return false;
+        };
+        let Some((jitter, proportion)) = lock(&self.qos).lateness(running_time) else {
+            return false;
+        };
+        let (processed, late) = lock(&self.stats).processed_and_late();
+        let message = gst::message::Qos::builder(false)
+            .running_time(running_time)
+            .stream_time(segment.to_stream_time(buffer.pts()))
+            .timestamp(buffer.pts())
+            .duration(buffer.duration())
+            .values(jitter, proportion, 1_000_000)
+            .stats(
+                gst::format::Buffers::from_u64(processed),
+                gst::format::Buffers::from_u64(late + 1),
+            )
+            .src(&*obj)
+            .build();
+        self.send(message);
+        true
+    }
+
     fn process(&self, state: &mut State, buffer: &mut gst::BufferRef) -> Result<(), gst::FlowError> {
-        let (params, interval, messages, classes) = {
+        let (settings, changed) = {
             let settings = lock(&self.settings);
             let changed = (settings.classes != state.filter.list).then(|| settings.classes.clone());
-            (settings.params(), settings.interval, settings.messages, changed)
+            (Turn::new(&settings), changed)
         };
-        if let Some(list) = classes {
+        if let Some(list) = changed {
             self.update_filter(state, list);
         }
-        if buffer.flags().contains(gst::BufferFlags::GAP) || !Self::is_due(state, interval) {
-            lock(&self.stats).skip();
+        if let Some(skip) = self.skip(state, settings.interval, buffer) {
+            lock(&self.stats).skip(skip);
             return Ok(());
         }
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (detections, times) = self.infer(state, &params, buffer)?;
-        let info = state
-            .video
-            .as_ref()
-            .map(|(info, _)| (info.width(), info.height()));
-        let size = info.ok_or(gst::FlowError::NotNegotiated)?;
+        let (detections, times) = self.infer(state, &settings, buffer)?;
+        let (info, _) = state.video.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
+        let size = (info.width(), info.height());
         for detection in &detections {
             add_detection(buffer, detection, size);
         }
@@ -225,15 +237,10 @@ impl YoloxDetect {
         meta.attach(buffer)
             .map_err(|error| self.fail(&error.to_string()))?;
         lock(&self.stats).infer(detections.len(), &times);
-        gst::log!(
-            CAT,
-            imp = self,
-            "{:?}: {} objects, {times:?}",
-            buffer.pts(),
-            detections.len()
-        );
-        if messages {
-            self.post(buffer.pts(), size, &detections);
+        let (pts, count) = (buffer.pts(), detections.len());
+        gst::log!(CAT, imp = self, "{pts:?}: {count} objects, {times:?}");
+        if settings.messages {
+            self.post(pts, size, &detections);
         }
         Ok(())
     }
@@ -241,7 +248,7 @@ impl YoloxDetect {
     fn infer(
         &self,
         state: &mut State,
-        params: &Params,
+        settings: &Turn,
         buffer: &gst::BufferRef,
     ) -> Result<(Vec<Detection>, Times), gst::FlowError> {
         let (info, layout) = state.video.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
@@ -249,10 +256,16 @@ impl YoloxDetect {
         let frame =
             VideoFrameRef::from_buffer_ref_readable(buffer, info).map_err(|error| unreadable(&error))?;
         let picture = layout::picture(&frame, *layout).map_err(|error| unreadable(&error))?;
-        let (objects, times) = state
+        let result = state
             .detector
-            .detect(&picture, params, &state.filter.wanted)
-            .map_err(|error| self.fail(&error.to_string()))?;
+            .detect(&picture, &settings.params, &state.filter.wanted, settings.wait);
+        let (objects, times) = result.map_err(|error| match error {
+            DetectorError::Batch {
+                source: BatchError::Cancelled,
+                ..
+            } => gst::FlowError::Flushing,
+            error => self.fail(&error.to_string()),
+        })?;
         let size = (info.width(), info.height());
         let to_detection = |object| detection(object, &state.labels, size);
         Ok((objects.iter().map(to_detection).collect(), times))
@@ -270,8 +283,19 @@ impl YoloxDetect {
         let message = gst::message::Element::builder(structure)
             .src(&*self.obj())
             .build();
+        self.send(message);
+    }
+
+    fn send(&self, message: gst::Message) {
         if self.obj().post_message(message).is_err() {
             gst::debug!(CAT, imp = self, "Nobody takes messages");
+        }
+    }
+
+    /// Tells those that share the model what becomes of this element.
+    fn tell(&self, what: impl FnOnce(&Membership<Engine>)) {
+        if let Some(membership) = &*lock(&self.membership) {
+            what(membership);
         }
     }
 
@@ -306,17 +330,28 @@ fn detection(object: &Object, labels: &Labels, (width, height): (u32, u32)) -> D
 
 fn error_message(error: &DetectorError) -> gst::ErrorMessage {
     let kind = match error {
-        DetectorError::Model(ModelError::Read { .. })
-        | DetectorError::Labels(LabelsError::Read { .. })
-        | DetectorError::Engine(EngineError::Runtime(
-            RuntimeError::NotThere(_) | RuntimeError::NotFound { .. },
-        )) => gst::ResourceError::NotFound,
-        DetectorError::Labels(_) | DetectorError::Engine(EngineError::NoProvider(_)) => {
-            gst::ResourceError::Settings
+        DetectorError::Instance(InstanceError::Engine(error)) | DetectorError::Engine(error) => {
+            engine_error(error)
         }
-        _ => gst::ResourceError::Failed,
+        DetectorError::Instance(InstanceError::Differs { .. }) => gst::ResourceError::Settings,
+        DetectorError::Labels(LabelsError::Read { .. }) => gst::ResourceError::NotFound,
+        DetectorError::Labels(_) => gst::ResourceError::Settings,
+        DetectorError::Batch { .. } => gst::ResourceError::Failed,
     };
     gst::error_msg!(kind, ("{error}"))
+}
+
+fn engine_error(error: &EngineError) -> gst::ResourceError {
+    match error {
+        EngineError::Model(ModelError::Read { .. })
+        | EngineError::Runtime(RuntimeError::NotThere(_) | RuntimeError::NotFound { .. }) => {
+            gst::ResourceError::NotFound
+        }
+        EngineError::Model(ModelError::Batch { .. })
+        | EngineError::NoProvider(_)
+        | EngineError::Provider(..) => gst::ResourceError::Settings,
+        _ => gst::ResourceError::Failed,
+    }
 }
 
 #[glib::object_subclass]
@@ -327,139 +362,33 @@ impl ObjectSubclass for YoloxDetect {
 }
 
 impl ObjectImpl for YoloxDetect {
+    fn constructed(&self) {
+        self.parent_constructed();
+        // As in GStreamer's own video filters.
+        self.obj().set_qos(true);
+    }
+
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let defaults = Settings::default();
-            vec![
-                glib::ParamSpecString::builder("model")
-                    .nick("Model")
-                    .blurb("Path of the YOLOX model (.onnx)")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("labels")
-                    .nick("Labels")
-                    .blurb("Path of the label file, one label a line (unset: the .txt file beside the model, else built in)")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecDouble::builder("score-threshold")
-                    .nick("Score threshold")
-                    .blurb("Score that an object must exceed, 0 to 1")
-                    .minimum(0.0)
-                    .maximum(1.0)
-                    .default_value(defaults.score_threshold)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecDouble::builder("nms-threshold")
-                    .nick("NMS threshold")
-                    .blurb("Overlap (intersection over union, 0 to 1) above which the weaker of two objects is dropped")
-                    .minimum(0.0)
-                    .maximum(1.0)
-                    .default_value(defaults.nms_threshold)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("nms", defaults.nms)
-                    .nick("NMS")
-                    .blurb("Which objects hide each other in non-maximum suppression")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecUInt::builder("max-detections")
-                    .nick("Maximum detections")
-                    .blurb("Number of objects in a frame that are kept, the most certain")
-                    .minimum(1)
-                    .default_value(defaults.max_detections)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecString::builder("classes")
-                    .nick("Classes")
-                    .blurb("Labels or class ids to look for, separated by commas (unset or empty: all)")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecUInt::builder("interval")
-                    .nick("Interval")
-                    .blurb("Number of frames passed on without inference after each inferred one")
-                    .default_value(defaults.interval)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("execution-provider", defaults.execution_provider)
-                    .nick("Execution provider")
-                    .blurb("What the model runs on; ONNX Runtime must have been built with it")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("device-id")
-                    .nick("Device id")
-                    .blurb("Number of the device, for execution providers that know several")
-                    .default_value(defaults.device_id)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("intra-threads")
-                    .nick("Intra-op threads")
-                    .blurb("Number of threads that work on one frame (0: ONNX Runtime's choice)")
-                    .maximum(1024)
-                    .default_value(defaults.intra_threads)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecBoolean::builder("messages")
-                    .nick("Messages")
-                    .blurb("Post an element message with the detections of each inferred frame")
-                    .default_value(defaults.messages)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
-                    .nick("Statistics")
-                    .blurb("Frames, inferences, detections, and last and mean time of each stage in microseconds")
-                    .read_only()
-                    .build(),
-            ]
-        });
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(settings::properties);
         &PROPERTIES
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let path = || {
-            value
-                .get::<Option<String>>()
-                .expect("type checked by GObject")
-                .map(PathBuf::from)
+        let latency_changed = {
+            let mut settings = lock(&self.settings);
+            let before = settings.longest_wait();
+            settings.set(pspec.name(), value);
+            before != settings.longest_wait()
         };
-        let number = || value.get::<u32>().expect("type checked by GObject");
-        let mut settings = lock(&self.settings);
-        match pspec.name() {
-            "model" => settings.model = path(),
-            "labels" => settings.labels = path(),
-            "score-threshold" => settings.score_threshold = value.get().expect("type checked by GObject"),
-            "nms-threshold" => settings.nms_threshold = value.get().expect("type checked by GObject"),
-            "nms" => settings.nms = value.get().expect("type checked by GObject"),
-            "max-detections" => settings.max_detections = number(),
-            "classes" => settings.classes = value.get().expect("type checked by GObject"),
-            "interval" => settings.interval = number(),
-            "execution-provider" => {
-                settings.execution_provider = value.get().expect("type checked by GObject")
-            }
-            "device-id" => settings.device_id = number(),
-            "intra-threads" => settings.intra_threads = number(),
-            "messages" => settings.messages = value.get().expect("type checked by GObject"),
-            name => unreachable!("GObject lets no unknown property `{name}` through"),
+        if latency_changed {
+            self.send(gst::message::Latency::builder().src(&*self.obj()).build());
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string()).to_value();
-        let settings = lock(&self.settings);
         match pspec.name() {
-            "model" => path(&settings.model),
-            "labels" => path(&settings.labels),
-            "score-threshold" => settings.score_threshold.to_value(),
-            "nms-threshold" => settings.nms_threshold.to_value(),
-            "nms" => settings.nms.to_value(),
-            "max-detections" => settings.max_detections.to_value(),
-            "classes" => settings.classes.to_value(),
-            "interval" => settings.interval.to_value(),
-            "execution-provider" => settings.execution_provider.to_value(),
-            "device-id" => settings.device_id.to_value(),
-            "intra-threads" => settings.intra_threads.to_value(),
-            "messages" => settings.messages.to_value(),
             "stats" => lock(&self.stats).to_structure().to_value(),
-            name => unreachable!("GObject lets no unknown property `{name}` through"),
+            name => lock(&self.settings).get(name),
         }
     }
 }
@@ -493,6 +422,20 @@ impl ElementImpl for YoloxDetect {
         });
         &TEMPLATES
     }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        match transition {
+            gst::StateChange::PausedToPlaying => self.tell(|membership| membership.play(true)),
+            gst::StateChange::PlayingToPaused => self.tell(|membership| membership.play(false)),
+            // The parent waits for the streaming thread.
+            gst::StateChange::PausedToReady => self.tell(Membership::cancel),
+            _ => {}
+        }
+        self.parent_change_state(transition)
+    }
 }
 
 impl BaseTransformImpl for YoloxDetect {
@@ -505,14 +448,54 @@ impl BaseTransformImpl for YoloxDetect {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         let settings = lock(&self.settings).clone();
         let state = self.load(&settings)?;
+        *lock(&self.membership) = Some(state.detector.membership());
+        *lock(&self.stats) = Stats::new(state.detector.provider());
+        *lock(&self.qos) = Qos::default();
         *lock(&self.state) = Some(state);
-        *lock(&self.stats) = Stats::default();
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.membership) = None;
         *lock(&self.state) = None;
         Ok(())
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        match event.type_() {
+            gst::EventType::FlushStart => self.tell(Membership::cancel),
+            gst::EventType::FlushStop => {
+                *lock(&self.qos) = Qos::default();
+                self.tell(Membership::resume);
+            }
+            // Nothing will come for a while.
+            gst::EventType::Eos | gst::EventType::Gap => self.tell(Membership::pause),
+            _ => {}
+        }
+        self.parent_sink_event(event)
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        let gst::EventView::Qos(qos) = event.view() else {
+            return self.parent_src_event(event);
+        };
+        // The parent would drop late frames; they are passed on here.
+        lock(&self.qos).update(qos);
+        self.obj().sink_pad().push_event(event)
+    }
+
+    fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        let is_answered = BaseTransformImplExt::parent_query(self, direction, query);
+        if let gst::QueryViewMut::Latency(query) = query.view_mut()
+            && is_answered
+            && direction == gst::PadDirection::Src
+        {
+            let wait = lock(&self.settings).longest_wait();
+            let wait = gst::ClockTime::try_from(wait).unwrap_or(gst::ClockTime::ZERO);
+            let (is_live, min, max) = query.result();
+            query.set(is_live, min + wait, max.map(|max| max + wait));
+        }
+        is_answered
     }
 
     fn set_caps(&self, incaps: &gst::Caps, _outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {

@@ -2,10 +2,12 @@
 
 use gst::prelude::*;
 
-use crate::{engine, postprocess};
+use crate::{detector, postprocess, provider};
 
 mod imp;
 mod layout;
+mod qos;
+mod settings;
 
 glib::wrapper! {
     pub struct YoloxDetect(ObjectSubclass<imp::YoloxDetect>)
@@ -32,12 +34,38 @@ impl From<Nms> for postprocess::Nms {
     }
 }
 
+/// How the model's input is scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstYoloxDetectNormalisation")]
+pub enum Normalisation {
+    #[default]
+    #[enum_value(name = "Blue, green, red; 0 to 255", nick = "none")]
+    None,
+    #[enum_value(
+        name = "Red, green, blue; 0 to 1, less ImageNet's mean, by its deviation",
+        nick = "legacy"
+    )]
+    Legacy,
+}
+
+impl From<Normalisation> for detector::Normalisation {
+    fn from(normalisation: Normalisation) -> Self {
+        match normalisation {
+            Normalisation::None => Self::None,
+            Normalisation::Legacy => Self::Legacy,
+        }
+    }
+}
+
 /// What computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstYoloxDetectExecutionProvider")]
 pub enum ExecutionProvider {
     #[default]
-    #[enum_value(name = "Chosen by the element", nick = "auto")]
+    #[enum_value(
+        name = "CUDA, else OpenVINO, else the processor: the first that loads",
+        nick = "auto"
+    )]
     Auto,
     #[enum_value(name = "The processor", nick = "cpu")]
     Cpu,
@@ -49,7 +77,7 @@ pub enum ExecutionProvider {
     TensorRt,
 }
 
-impl From<ExecutionProvider> for engine::Provider {
+impl From<ExecutionProvider> for provider::Provider {
     fn from(provider: ExecutionProvider) -> Self {
         match provider {
             ExecutionProvider::Auto => Self::Auto,
@@ -62,6 +90,7 @@ impl From<ExecutionProvider> for engine::Provider {
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    Normalisation::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Nms::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     ExecutionProvider::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(

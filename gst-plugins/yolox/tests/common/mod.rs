@@ -172,3 +172,45 @@ impl Frame {
         (self.info.clone(), buffer)
     }
 }
+
+/// Waits for a playing pipeline's end; gives its messages.
+pub fn wait(pipeline: &gst::Pipeline) -> Vec<gst::Message> {
+    let bus = pipeline.bus().unwrap();
+    let mut messages = Vec::new();
+    loop {
+        let message = bus
+            .timed_pop(gst::ClockTime::from_seconds(60))
+            .expect("an end within a minute");
+        match message.view() {
+            gst::MessageView::Error(error) => panic!("{} {:?}", error.error(), error.debug()),
+            gst::MessageView::Eos(_) => return messages,
+            _ => messages.push(message),
+        }
+    }
+}
+
+/// Runs a pipeline to its end.
+pub fn run(pipeline: &gst::Pipeline) -> Vec<gst::Message> {
+    pipeline.set_state(gst::State::Playing).unwrap();
+    wait(pipeline)
+}
+
+/// Runs a line by `gst-launch-1.0`, with the plugin and the leaks tracer; gives what it logged.
+pub fn launch_alone(line: &str) -> (String, std::process::ExitStatus) {
+    // The library lies beside the test; the folder has much else that is no plugin.
+    let folder = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let library = program.with_file_name("libgstyolox.so");
+    std::os::unix::fs::symlink(library, folder.path().join("libgstyolox.so")).unwrap();
+    let output = std::process::Command::new("gst-launch-1.0")
+        .args(line.split_whitespace())
+        .env("GST_PLUGIN_PATH", folder.path())
+        .env("GST_REGISTRY", folder.path().join("registry.bin"))
+        .env("GST_TRACERS", "leaks")
+        .env("GST_DEBUG", "GST_TRACER:7")
+        .env("GST_DEBUG_NO_COLOR", "1")
+        .output()
+        .unwrap();
+    let log = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (log.concat(), output.status)
+}
