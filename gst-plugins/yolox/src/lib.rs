@@ -7,9 +7,10 @@ mod detector;
 mod engine;
 mod instance;
 mod labels;
-mod model;
+// For the bench and the fuzzer, as the other public ones.
+#[doc(hidden)]
+pub mod model;
 mod normalise;
-// For the bench and the fuzzer.
 #[doc(hidden)]
 pub mod postprocess;
 #[doc(hidden)]

@@ -14,6 +14,9 @@ use onnx::{FLOAT, GraphProto, ModelProto, ValueInfoProto};
 /// Cells of these sizes in pixels predict one object each; p6 models have a fourth, coarser grid.
 const STRIDES: [&[usize]; 2] = [&[8, 16, 32], &[8, 16, 32, 64]];
 
+/// Pixels that an input may have in width and in height.
+const SIZES: std::ops::RangeInclusive<usize> = 32..=16384;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error("no model at {path}: {source}")]
@@ -83,7 +86,8 @@ impl Graph {
         Ok((Self::parse(&bytes, path)?, bytes))
     }
 
-    fn parse(bytes: &[u8], path: &Path) -> Result<Self, ModelError> {
+    /// What the bytes of the file at `path` say.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, ModelError> {
         let not_onnx = |why: &dyn fmt::Display| ModelError::NotOnnx(path.to_owned(), why.to_string());
         let file = ModelProto::decode(bytes).map_err(|error| not_onnx(&error))?;
         let graph = file.graph.ok_or_else(|| not_onnx(&"it has no graph"))?;
@@ -222,10 +226,14 @@ fn cells(strides: &[usize], (width, height): (usize, usize)) -> usize {
 fn input_size(input: &ValueInfoProto) -> Result<(Option<usize>, (usize, usize)), String> {
     let dims = input.dims();
     match dims[..] {
-        [batch, Some(3), Some(height @ 32..), Some(width @ 32..)] => Ok((batch, (width, height))),
+        [batch, Some(3), Some(height), Some(width)] if SIZES.contains(&height) && SIZES.contains(&width) => {
+            Ok((batch, (width, height)))
+        }
         _ => Err(format!(
-            "input is {}; expected 1×3×H×W with a fixed height and width",
-            Shape(&dims)
+            "input is {}; expected 1×3×H×W with a fixed height and width of {} to {} pixels",
+            Shape(&dims),
+            SIZES.start(),
+            SIZES.end()
         )),
     }
 }
