@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sightline_inventa::{Answer, unknown_command};
 use sightline_protocol::inventa::Request;
 use sightline_protocol::rpc::{
-    Done, Params, SUCCEEDED, SdpOffer, SessionCandidate, SessionStart, SessionStop, method,
+    Done, Params, SUCCEEDED, SessionCandidate, SessionStart, SessionStarted, SessionStop, method,
 };
 use sightline_protocol::{ErrorId, Failure};
 
@@ -42,7 +42,7 @@ impl Rpc {
 
     async fn start(&self, request: &Request) -> Result<String, Failure> {
         let sdp = self.sessions.start(argument(request)?).await?;
-        json(&SdpOffer { sdp })
+        json(&SessionStarted { sdp })
     }
 
     async fn v1_offer(&self, request: &Request) -> Result<String, Failure> {
@@ -54,7 +54,7 @@ impl Rpc {
             trickle: false,
         };
         let sdp = self.sessions.start(start).await?;
-        json(&SdpOffer { sdp })
+        json(&SessionStarted { sdp })
     }
 
     async fn answer(&self, request: &Request) -> Result<String, Failure> {

@@ -22,7 +22,7 @@ pub mod method {
     /// To signaling: session id, new state, old state → `succeeded`.
     pub const MB_ICE_CONN_STATE_CHANGE: &str = "mb-ice-conn-state-change";
 
-    /// To a launcher: [`super::SessionStart`] → [`super::SdpOffer`].
+    /// To a launcher: [`super::SessionStart`] → [`super::SessionStarted`].
     pub const SESSION_START: &str = "session-start";
     /// To a launcher: [`super::SessionStop`] → [`super::Done`].
     pub const SESSION_STOP: &str = "session-stop";
@@ -58,6 +58,13 @@ pub struct SessionStart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SdpOffer {
     pub sdp: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionStarted {
+    /// The offer; none of a pipeline of kind `source`, which has no peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sdp: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

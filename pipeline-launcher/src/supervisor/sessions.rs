@@ -55,6 +55,20 @@ pub struct Workshop {
     pub max_sessions: usize,
 }
 
+impl Workshop {
+    fn lease(&self) -> Result<Lease, Failure> {
+        self.ports.lease().ok_or_else(|| {
+            Failure::new(
+                ErrorId::TooManySessions,
+                "no UDP port is free: see SIGHTLINE_UDP_PORTS",
+            )
+        })
+    }
+}
+
+/// A session's process, and with a peer its port and its offer.
+type Started = (Process, Option<Lease>, Option<String>);
+
 #[derive(Debug)]
 pub struct Sessions {
     workshop: Workshop,
@@ -122,8 +136,8 @@ impl Sessions {
         owners
     }
 
-    /// Starts a session and returns its offer.
-    pub async fn start(self: &Arc<Self>, request: SessionStart) -> Result<String, Failure> {
+    /// Starts a session and returns its offer; a source has no peer, and so none.
+    pub async fn start(self: &Arc<Self>, request: SessionStart) -> Result<Option<String>, Failure> {
         let session = request.session.clone();
         let incoming = self.admit(&request)?;
         let started = self.start_process(&request).await;
@@ -202,32 +216,32 @@ impl Sessions {
         Ok(incoming)
     }
 
-    async fn start_process(&self, request: &SessionStart) -> Result<(Process, Lease, String), Failure> {
+    async fn start_process(&self, request: &SessionStart) -> Result<Started, Failure> {
         let workshop = &self.workshop;
         let description = workshop.catalogue.find(&request.pipeline)?;
-        if description.kind != PipelineKind::Session {
+        if description.kind == PipelineKind::Worker {
             let message = format!("the pipeline `{}` is not for sessions", request.pipeline);
             return Err(Failure::new(ErrorId::UnknownPipeline, message));
         }
+        let has_peer = description.kind == PipelineKind::Session;
         let mut pipeline = description
             .resolve(&request.params)
             .map_err(|errors| Failure::new(ErrorId::InvalidParam, errors.join("; ")))?;
         pipeline
             .fill_in_models(&workshop.models, &workshop.default_model)
             .map_err(|error| Failure::new(ErrorId::SessionFailed, error))?;
-        let lease = workshop.ports.lease().ok_or_else(|| {
-            Failure::new(
-                ErrorId::TooManySessions,
-                "no UDP port is free: see SIGHTLINE_UDP_PORTS",
-            )
-        })?;
+        let lease = if has_peer {
+            Some(workshop.lease()?)
+        } else {
+            None
+        };
         let internal = |error: anyhow::Error| Failure::new(ErrorId::Internal, format!("{error:#}"));
         let mut process = workshop.spares.take().await.map_err(internal)?;
         let start = Start {
             pipeline,
             identity: request.session.clone(),
             webrtc: Network {
-                udp_port: Some(lease.port),
+                udp_port: lease.as_ref().map(|lease| lease.port),
                 public_ips: workshop.public_ips.clone(),
                 ice_servers: workshop.ice_servers.clone(),
                 trickle: request.trickle,
@@ -237,9 +251,12 @@ impl Sessions {
             .send(&Command::Start(Box::new(start)))
             .await
             .map_err(|error| internal(error.into()))?;
+        if !has_peer {
+            return Ok((process, lease, None));
+        }
         let offer = tokio::time::timeout(OFFER, self.wait_for_offer(request, &mut process)).await;
         match offer {
-            Ok(Ok(offer)) => Ok((process, lease, offer)),
+            Ok(Ok(offer)) => Ok((process, lease, Some(offer))),
             Ok(Err(None)) => {
                 let exit = process.wait().await;
                 Err(Failure::new(
