@@ -104,7 +104,7 @@ fn what_is_wrong_at_the_start_is_said() {
         .port();
     let url = format!("redis://user:secret@127.0.0.1:{closed}");
     for (arguments, expected) in [
-        (&["serve", "--redis-url", &url] as &[&str], "cannot be used"),
+        (&["serve", "--redis-url", &url] as &[&str], "is Redis running there?"),
         (&["serve", "--pipelines", "/none"], "cannot read the folder /none"),
         (
             &["serve", "--model", "/none/x.onnx"],

@@ -3,11 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use ::redis::ConnectionInfo;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use sightline_protocol::ws::IceServer;
-use sightline_service::redis::{self, DEFAULT_URL, RedisArgs};
+use sightline_service::redis::{DEFAULT_URL, RedisArgs, Server};
 use sightline_service::service_id;
 
 /// Web page, WebSocket and sessions of Sightline.
@@ -62,7 +61,7 @@ pub struct Args {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub address: SocketAddr,
-    pub redis: ConnectionInfo,
+    pub redis: Server,
     pub ui_dir: PathBuf,
     pub ice_servers: Vec<IceServer>,
     /// False where the operator runs no workers.
@@ -81,9 +80,7 @@ impl Args {
         );
         Ok(Config {
             address: SocketAddr::new(self.bind, self.port),
-            redis: redis::client(self.redis.url().as_deref().unwrap_or(DEFAULT_URL))?
-                .get_connection_info()
-                .clone(),
+            redis: Server::new(self.redis.url().as_deref().unwrap_or(DEFAULT_URL))?,
             ice_servers: ice_servers(&self.ice_servers)?,
             workers_expected: workers_expected(&self.workers)?,
             id: service_id(self.id.as_deref())?,

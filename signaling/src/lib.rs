@@ -31,6 +31,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sightline_inventa::{Inventa, connection};
 use sightline_protocol::inventa::{ServiceName, kind};
+use sightline_service::redis::Server;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -98,7 +99,7 @@ async fn connect(
     shutdown: &CancellationToken,
     inventa_shutdown: &CancellationToken,
 ) -> redis::RedisResult<Arc<Services>> {
-    let client = redis::Client::open(config.redis.clone())?;
+    let client = config.redis.client().clone();
     let tenants = Tenants::new(connection::commands(&client).await?);
     tenants.ensure().await?;
 
@@ -141,11 +142,10 @@ async fn connect(
     }))
 }
 
-fn redis_advice(redis: &redis::ConnectionInfo) -> String {
+fn redis_advice(redis: &Server) -> String {
     format!(
-        "cannot use Redis at {}: is it running there? Start one \
+        "cannot use Redis at {redis}: is it running there? Start one \
          (`redis-server --save '' --appendonly no`), or set REDIS_URL (or REDIS_HOST, REDIS_PORT, \
-         REDIS_PASSWORD) to one that runs",
-        sightline_service::redis::shown(redis)
+         REDIS_PASSWORD) to one that runs"
     )
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use sightline_inventa::{CallError, Config, Inventa};
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::rpc::{Params, PipelineKind, SessionCandidate, info, method};
-use sightline_service::redis::masked;
+use sightline_service::redis::Server;
 use sightline_service::{host, service_id};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -28,8 +28,8 @@ use crate::supervisor::workers::{self, Plan};
 const CALL: Duration = Duration::from_secs(5);
 /// How often the owners of sessions are looked for.
 const OWNERS_EVERY: Duration = Duration::from_secs(5);
-/// How long a first connection to Redis may take.
-const REDIS_CONNECT: Duration = Duration::from_secs(3);
+/// How long Redis may take to answer.
+const REDIS_ANSWER: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until `shutdown`; then all sessions and workers have ended.
 pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -188,18 +188,11 @@ pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models,
 
 /// Opens a client, and shows that Redis answers.
 async fn connect(url: &str) -> anyhow::Result<redis::Client> {
-    let shown = masked(url);
-    let client = sightline_service::redis::client(url)?;
-    let ping = async {
-        let mut connection = client.get_multiplexed_async_connection().await?;
-        redis::cmd("PING").query_async::<String>(&mut connection).await
-    };
-    let advice = "is it running? Set REDIS_URL, or leave it unset and use `up`, which starts one";
-    match tokio::time::timeout(REDIS_CONNECT, ping).await {
-        Ok(Ok(_)) => Ok(client),
-        Ok(Err(error)) => anyhow::bail!("Redis at {shown} cannot be used: {error}; {advice}"),
-        Err(_) => anyhow::bail!("Redis at {shown} does not answer within {REDIS_CONNECT:?}; {advice}"),
+    let server = Server::new(url)?;
+    if let Err(error) = server.connect(REDIS_ANSWER).await {
+        anyhow::bail!("{error}. Set REDIS_URL, or leave it unset and use `up`, which starts a Redis");
     }
+    Ok(server.client().clone())
 }
 
 /// Tells signaling what happens to its sessions, in order.

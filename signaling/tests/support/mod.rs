@@ -98,7 +98,7 @@ impl Drop for Scene {
 fn config(redis: &RedisServer, address: SocketAddr, ui_dir: PathBuf) -> Config {
     Config {
         address,
-        redis: redis.client().get_connection_info().clone(),
+        redis: sightline_service::redis::Server::new(&redis.url()).unwrap(),
         ui_dir,
         ice_servers: vec![IceServer {
             urls: vec!["stun:stun.example.org:3478".into()],
