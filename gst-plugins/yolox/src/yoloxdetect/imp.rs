@@ -6,8 +6,31 @@
 //!     videoconvert ! pngenc ! filesink location=dog.png
 //! ```
 //!
-//! Input size, classes and strides are read from the model. With `messages=true` each inferred frame also
-//! posts an element message `yoloxdetect` with `pts`, `width`, `height` and `detections`, a JSON array.
+//! Input size, classes, strides and batch are read from the model; every YOLOX export is taken. Frames are skipped by
+//! `interval`, and when they would come too late for the sink (`qos`). With `messages=true` each inferred frame posts
+//! an element message `yoloxdetect` with `pts`, `width`, `height` and `detections`, a JSON array.
+//!
+//! ```bash
+//! gst-launch-1.0 -m filesrc location=dog.jpg ! jpegdec ! yoloxdetect model=yolox_nano.onnx classes=dog,bicycle \
+//!     score-threshold=0.5 messages=true ! fakesink
+//! gst-launch-1.0 filesrc location=bikes.mp4 ! qtdemux ! h264parse ! avdec_h264 ! \
+//!     yoloxdetect model=yolox_nano.onnx interval=9 ! fakesink
+//! ```
+//!
+//! Elements with the same `model-instance-id` share one loaded model, and infer up to `batch-size` frames together
+//! if the model's batch is dynamic. A frame waits for others at most for `batch-timeout`.
+//!
+//! ```bash
+//! gst-launch-1.0 \
+//!     videotestsrc num-buffers=30 ! yoloxdetect model=blobs_dynamic.onnx model-instance-id=a batch-size=2 ! fakesink \
+//!     videotestsrc num-buffers=30 ! yoloxdetect model=blobs_dynamic.onnx model-instance-id=a batch-size=2 ! fakesink
+//! ```
+//!
+//! Exports of YOLOX up to 0.1.0 take another input, which their files do not say.
+//!
+//! ```bash
+//! gst-launch-1.0 videotestsrc num-buffers=5 ! yoloxdetect model=blobs_legacy.onnx normalisation=legacy ! fakesink
+//! ```
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
