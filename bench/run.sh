@@ -11,3 +11,5 @@ say "Accuracy"
 "$python" bench/accuracy/run.py
 say "Tracking"
 "$python" bench/tracking/run.py
+say "Speed"
+"$python" bench/elements/run.py

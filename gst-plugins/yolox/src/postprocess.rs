@@ -348,7 +348,61 @@ mod tests {
         kept
     }
 
+    /// What a 64×64 model says, decoded cell by cell, without leaving anything out early.
+    fn slow_objects(
+        predictions: &[[f32; 7]],
+        params: &Params,
+        wanted: &[bool; 2],
+        ratio: f64,
+    ) -> Vec<Object> {
+        let cells = [8usize, 16, 32].map(|stride| {
+            let side = 64 / stride;
+            (0..side).flat_map(move |y| (0..side).map(move |x| (x as f32, y as f32, stride as f32)))
+        });
+        let mut candidates = Vec::new();
+        for ((column, row, stride), [x, y, w, h, objectness, scores @ ..]) in
+            cells.into_iter().flatten().zip(predictions)
+        {
+            let (x, y) = ((x + column) * stride, (y + row) * stride);
+            let (w, h) = (w.exp() * stride, h.exp() * stride);
+            let corners =
+                [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0].map(|corner| corner / ratio as f32);
+            let best = usize::from(scores[1] > scores[0]);
+            for class in 0..2 {
+                let score = objectness * scores[class];
+                let counts = params.nms == Nms::ClassAware || class == best;
+                if counts && wanted[class] && score > params.score_threshold {
+                    candidates.push(Object {
+                        class,
+                        score,
+                        corners,
+                    });
+                }
+            }
+        }
+        let kept = brute_force(candidates, params);
+        let visible = kept.into_iter().filter_map(|object| object.clipped((128, 128)));
+        visible.take(params.max_detections).collect()
+    }
+
     proptest! {
+        #[test]
+        fn objects_are_those_of_the_slow_way(
+            values in prop::collection::vec(prop::array::uniform7(0f32..1.0), 84),
+            threshold in 0.05f32..0.6, max_detections in 1usize..20, class_aware: bool, wanted: [bool; 2],
+        ) {
+            let nms = if class_aware { Nms::ClassAware } else { Nms::ClassAgnostic };
+            let params = Params { score_threshold: threshold, nms, max_detections, ..PARAMS };
+            // All scores differ, so that the order is one.
+            let predictions: Vec<[f32; 7]> = values.iter().enumerate().map(|(index, [x, y, w, h, objectness, a, b])| {
+                let unlike = 1.0 - index as f32 / 1000.0;
+                [x * 4.0 - 2.0, y * 4.0 - 2.0, w * 4.0 - 2.0, h * 4.0 - 2.0, objectness * unlike, *a, *b]
+            }).collect();
+            let mut postprocessor = Postprocessor::new(2, (64, 64), &[8, 16, 32], false);
+            let found = postprocessor.objects(predictions.as_flattened(), &params, &wanted, 0.5, (128, 128));
+            prop_assert_eq!(found, slow_objects(&predictions, &params, &wanted, 0.5));
+        }
+
         #[test]
         fn suppression_equals_brute_force(
             boxes in prop::collection::vec((0f32..100.0, 0f32..100.0, 1f32..50.0, 1f32..50.0, 0usize..3), 0..40),

@@ -71,7 +71,7 @@ impl Preprocessor {
     /// With the vector instructions of `level`.
     fn with_level(level: Level, layout: Layout, input: (usize, usize)) -> Self {
         let letterbox = Letterbox::new((layout.width, layout.height), input);
-        let columns = Columns::new(layout.width, letterbox.width);
+        let columns = Columns::new(level, layout.width, letterbox.width);
         Self {
             level,
             input,

@@ -1,7 +1,7 @@
 //! Bilinear scaling of bytes as OpenCV's `INTER_LINEAR` does it: first in width, then in height.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{i16x16, i32x8, u8x16, u8x32};
+use fearless_simd::{Level, i16x16, i32x8, u8x16, u8x32};
 
 use super::row::Row;
 
@@ -43,22 +43,32 @@ pub(super) fn taps(source: usize, target: usize) -> Vec<Tap> {
 /// How rows are scaled in width.
 pub(super) struct Columns {
     taps: Vec<Tap>,
-    /// The same, for vector instructions; an even number. None if samples lie too far apart.
+    /// The same, for vector instructions; an even number. None if they cannot pick bytes, or not that far apart.
     groups: Option<Vec<Group>>,
 }
 
 impl Columns {
-    pub(super) fn new(source: usize, target: usize) -> Self {
+    pub(super) fn new(level: Level, source: usize, target: usize) -> Self {
         let taps = taps(source, target);
-        let groups = taps.chunks(GROUP).map(Group::new).collect::<Option<Vec<_>>>();
-        let groups = groups.map(|mut groups| {
-            if groups.len() % 2 == 1 {
-                groups.extend(groups.last().copied());
-            }
-            groups
-        });
+        let groups = picks_bytes(level).then(|| groups(&taps)).flatten();
         Self { taps, groups }
     }
+}
+
+/// Whether there is an instruction that picks bytes of a vector: without one, vectors are slower than single samples.
+fn picks_bytes(level: Level) -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    return level.as_sse4_2().is_some();
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+    return !level.is_fallback();
+}
+
+fn groups(taps: &[Tap]) -> Option<Vec<Group>> {
+    let mut groups = taps.chunks(GROUP).map(Group::new).collect::<Option<Vec<_>>>()?;
+    if groups.len() % 2 == 1 {
+        groups.extend(groups.last().copied());
+    }
+    Some(groups)
 }
 
 /// The taps of eight samples.
