@@ -30,6 +30,11 @@ fn stat(element: &gst::Element, field: &str) -> u64 {
     element.property::<gst::Structure>("stats").get(field).unwrap()
 }
 
+/// Whether no frame waited for somebody who did not come.
+fn never_waited_long(element: &gst::Element) -> bool {
+    stat(element, "max-wait-us") < LONG / 1000 / 2
+}
+
 fn mean_batch(element: &gst::Element) -> f64 {
     element
         .property::<gst::Structure>("stats")
@@ -59,6 +64,7 @@ fn each_gets_its_own_detections() {
                         assert!(blob.overlap(found[0].bbox) > 0.85, "{found:?}");
                     }
                     assert_eq!(stat(&element, "inferred"), 20);
+                    assert!(never_waited_long(&element));
                     // Others need not wait for this one any more.
                     harness.push_event(gst::event::Eos::new());
                     mean_batch(&element)
@@ -108,6 +114,7 @@ fn branches_of_one_pipeline_and_several_pipelines_batch() {
                 .find_map(|pipeline| pipeline.by_name(name))
                 .unwrap();
             assert_eq!(stat(&element, "inferred"), 20);
+            assert!(never_waited_long(&element), "{name}");
             let mean = mean_batch(&element);
             assert!(mean > 1.5 && mean <= 2.0, "{name}: {mean} frames in a batch");
         }

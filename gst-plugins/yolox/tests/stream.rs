@@ -72,6 +72,27 @@ fn frames_without_a_format_are_an_error() {
     assert_eq!(harness.push(at(&frame, 0)), Err(gst::FlowError::NotNegotiated));
 }
 
+/// For a frame at `ms`, the `late`th, when the sink was at 140 ms.
+fn assert_qos_message(bus: &gst::Bus, ms: u64, late: u64) {
+    let message = bus
+        .pop_filtered(&[gst::MessageType::Qos])
+        .expect("a message for each");
+    let gst::MessageView::Qos(qos) = message.view() else {
+        unreachable!()
+    };
+    let time = Some(gst::ClockTime::from_mseconds(ms));
+    assert_eq!(
+        qos.get(),
+        (false, time, time, time, Some(gst::ClockTime::from_mseconds(40)))
+    );
+    assert_eq!(qos.values(), ((140 - ms as i64) * MS as i64, 1.5, 1_000_000));
+    let stats = [
+        gst::format::Buffers::from_u64(1),
+        gst::format::Buffers::from_u64(late),
+    ];
+    assert_eq!(qos.stats(), (stats[0].into(), stats[1].into()));
+}
+
 #[test]
 fn late_frames_pass_without_inference() {
     init();
@@ -106,23 +127,7 @@ fn late_frames_pass_without_inference() {
         [5, 3, 2, 2]
     );
     for (ms, late) in [(80, 1), (120, 2)] {
-        let message = bus
-            .pop_filtered(&[gst::MessageType::Qos])
-            .expect("a message for each");
-        let gst::MessageView::Qos(qos) = message.view() else {
-            unreachable!()
-        };
-        let time = Some(gst::ClockTime::from_mseconds(ms));
-        assert_eq!(
-            qos.get(),
-            (false, time, time, time, Some(gst::ClockTime::from_mseconds(40)))
-        );
-        assert_eq!(qos.values(), ((140 - ms as i64) * MS as i64, 1.5, 1_000_000));
-        let stats = [
-            gst::format::Buffers::from_u64(1),
-            gst::format::Buffers::from_u64(late),
-        ];
-        assert_eq!(qos.stats(), (stats[0].into(), stats[1].into()));
+        assert_qos_message(&bus, ms, late);
     }
 
     element.set_property("qos", false);

@@ -47,7 +47,12 @@ type Answer = Result<(i64, usize), BatchError>;
 
 /// The doubled number and the size of its batch.
 fn infer(member: &Membership<Double>, row: i64, timeout: Duration) -> Answer {
+    let start = Instant::now();
     let done = member.infer(row, timeout)?;
+    assert!(
+        timeout < LONG || start.elapsed() < LONG / 2,
+        "it waited to its timeout"
+    );
     assert_eq!(done.row, row, "the input comes back");
     Ok((done.output[done.index], done.size))
 }

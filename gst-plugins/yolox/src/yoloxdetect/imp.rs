@@ -71,8 +71,8 @@ struct State {
     filter: ClassFilter,
 }
 
-/// The settings of one frame.
-struct Turn {
+/// The settings that hold for one frame.
+struct FrameSettings {
     params: Params,
     interval: u32,
     messages: bool,
@@ -80,7 +80,7 @@ struct Turn {
     wait: Duration,
 }
 
-impl Turn {
+impl FrameSettings {
     fn new(settings: &Settings) -> Self {
         Self {
             params: settings.params(),
@@ -234,7 +234,7 @@ impl YoloxDetect {
         let (settings, changed) = {
             let settings = lock(&self.settings);
             let changed = (settings.classes != state.filter.list).then(|| settings.classes.clone());
-            (Turn::new(&settings), changed)
+            (FrameSettings::new(&settings), changed)
         };
         if let Some(list) = changed {
             self.update_filter(state, list);
@@ -271,7 +271,7 @@ impl YoloxDetect {
     fn infer(
         &self,
         state: &mut State,
-        settings: &Turn,
+        settings: &FrameSettings,
         buffer: &gst::BufferRef,
     ) -> Result<(Vec<Detection>, Times), gst::FlowError> {
         let (info, layout) = state.video.as_ref().ok_or(gst::FlowError::NotNegotiated)?;

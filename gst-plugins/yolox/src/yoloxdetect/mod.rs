@@ -2,91 +2,17 @@
 
 use gst::prelude::*;
 
-use crate::{detector, postprocess, provider};
-
+mod enums;
 mod imp;
 mod layout;
 mod qos;
 mod settings;
 
+pub use enums::{ExecutionProvider, Nms, Normalisation};
+
 glib::wrapper! {
     pub struct YoloxDetect(ObjectSubclass<imp::YoloxDetect>)
         @extends gst_base::BaseTransform, gst::Element, gst::Object;
-}
-
-/// Which objects hide each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[enum_type(name = "GstYoloxDetectNms")]
-pub enum Nms {
-    #[default]
-    #[enum_value(name = "An object hides weaker ones of any class", nick = "class-agnostic")]
-    ClassAgnostic,
-    #[enum_value(name = "An object hides weaker ones of its own class", nick = "class-aware")]
-    ClassAware,
-}
-
-impl From<Nms> for postprocess::Nms {
-    fn from(nms: Nms) -> Self {
-        match nms {
-            Nms::ClassAgnostic => Self::ClassAgnostic,
-            Nms::ClassAware => Self::ClassAware,
-        }
-    }
-}
-
-/// How the model's input is scaled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[enum_type(name = "GstYoloxDetectNormalisation")]
-pub enum Normalisation {
-    #[default]
-    #[enum_value(name = "Blue, green, red; 0 to 255", nick = "none")]
-    None,
-    #[enum_value(
-        name = "Red, green, blue; 0 to 1, less ImageNet's mean, by its deviation",
-        nick = "legacy"
-    )]
-    Legacy,
-}
-
-impl From<Normalisation> for detector::Normalisation {
-    fn from(normalisation: Normalisation) -> Self {
-        match normalisation {
-            Normalisation::None => Self::None,
-            Normalisation::Legacy => Self::Legacy,
-        }
-    }
-}
-
-/// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
-#[enum_type(name = "GstYoloxDetectExecutionProvider")]
-pub enum ExecutionProvider {
-    #[default]
-    #[enum_value(
-        name = "CUDA, else OpenVINO, else the processor: the first that loads",
-        nick = "auto"
-    )]
-    Auto,
-    #[enum_value(name = "The processor", nick = "cpu")]
-    Cpu,
-    #[enum_value(name = "OpenVINO", nick = "openvino")]
-    OpenVino,
-    #[enum_value(name = "CUDA", nick = "cuda")]
-    Cuda,
-    #[enum_value(name = "TensorRT", nick = "tensorrt")]
-    TensorRt,
-}
-
-impl From<ExecutionProvider> for provider::Provider {
-    fn from(provider: ExecutionProvider) -> Self {
-        match provider {
-            ExecutionProvider::Auto => Self::Auto,
-            ExecutionProvider::Cpu => Self::Cpu,
-            ExecutionProvider::OpenVino => Self::OpenVino,
-            ExecutionProvider::Cuda => Self::Cuda,
-            ExecutionProvider::TensorRt => Self::TensorRt,
-        }
-    }
 }
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
