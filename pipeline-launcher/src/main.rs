@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use pipeline_launcher::cli::{check, list, run, serve, up};
-use pipeline_launcher::config::{Folders, ServeArgs};
+use pipeline_launcher::config::ServeArgs;
+use pipeline_launcher::description::schema;
 use sightline_service::redis::DEFAULT_URL;
 use sightline_service::{settings, shutdown_signal};
 
@@ -27,7 +28,9 @@ enum Verb {
     /// Say all that is wrong with pipeline files
     Check(check::CheckArgs),
     /// The pipelines and their parameters
-    List(Folders),
+    List(list::ListArgs),
+    /// The JSON Schema of pipeline files, for editors
+    Schema,
     /// The process of one pipeline; started by the launcher
     #[command(hide = true)]
     Child,
@@ -49,7 +52,11 @@ fn go(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Child => pipeline_launcher::child::run(),
         Verb::Check(args) => check::check(&args),
-        Verb::List(folders) => list::list(&folders).map(|()| ExitCode::SUCCESS),
+        Verb::List(args) => list::list(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Schema => {
+            print!("{}", schema::text());
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Run(args) => runtime()?.block_on(run::run(args)),
         Verb::Serve(args) => runtime()?.block_on(async {
             let url = args.redis.url().unwrap_or_else(|| DEFAULT_URL.to_owned());

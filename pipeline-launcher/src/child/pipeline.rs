@@ -4,7 +4,7 @@ use gst::prelude::*;
 use sightline_protocol::{ErrorId, Failure};
 
 use crate::control::Start;
-use crate::description::Assignment;
+use crate::description::build;
 
 pub(super) struct Pipeline(gst::Pipeline);
 
@@ -21,28 +21,7 @@ fn failed(message: impl Into<String>) -> Failure {
 
 impl Pipeline {
     pub(super) fn build(start: &Start) -> Result<Self, Failure> {
-        let name = &start.pipeline.name;
-        let element = gst::parse::launch_full(&start.pipeline.launch, None, gst::ParseFlags::FATAL_ERRORS)
-            .map_err(|error| {
-                failed(format!(
-                    "GStreamer refuses the pipeline `{name}`: {}",
-                    error.message()
-                ))
-            })?;
-        let pipeline = match element.downcast::<gst::Pipeline>() {
-            Ok(pipeline) => pipeline,
-            Err(element) => {
-                let pipeline = gst::Pipeline::new();
-                pipeline
-                    .add(&element)
-                    .map_err(|error| failed(error.to_string()))?;
-                pipeline
-            }
-        };
-        for assignment in &start.pipeline.assignments {
-            assign(&pipeline, assignment)?;
-        }
-        let pipeline = Self(pipeline);
+        let pipeline = Self(build::build(&start.pipeline).map_err(failed)?);
         pipeline.introduce(&start.identity);
         Ok(pipeline)
     }
@@ -140,31 +119,4 @@ fn detail(debug: &str) -> String {
     } else {
         format!(" ({last})")
     }
-}
-
-/// Sets a property to a text, converted to the property's type.
-fn assign(pipeline: &gst::Pipeline, assignment: &Assignment) -> Result<(), Failure> {
-    let Assignment {
-        element,
-        property,
-        value,
-        ..
-    } = assignment;
-    let target = pipeline
-        .by_name(element)
-        .ok_or_else(|| failed(format!("the pipeline has no element named `{element}`")))?;
-    let spec = target
-        .find_property(property)
-        .ok_or_else(|| failed(format!("the element `{element}` has no property `{property}`")))?;
-    let value = if spec.value_type() == glib::Type::STRING {
-        value.to_value()
-    } else {
-        glib::Value::deserialize_with_pspec(value, &spec).map_err(|_| {
-            failed(format!(
-                "the property `{element}.{property}` does not take this value"
-            ))
-        })?
-    };
-    target.set_property_from_value(property, &value);
-    Ok(())
 }

@@ -81,7 +81,7 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
 
     /// A plain value, as JSON would have it.
     pub fn scalar(&mut self, name: &'static str) -> Option<At<Value>> {
-        self.read(name, "a text, number or boolean", |value| {
+        self.read(name, "a text, a finite number or a boolean", |value| {
             value
                 .as_str()
                 .map(Value::from)
@@ -91,17 +91,17 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
                     value
                         .as_float()
                         .and_then(|f| f.as_str().parse::<f64>().ok())
+                        .filter(|number| number.is_finite())
                         .map(Value::from)
                 })
         })
     }
 
     /// The names and spans of a table of tables, such as `[params.*]`.
-    pub fn tables(&mut self, name: &'static str) -> Vec<String> {
+    pub fn tables(&mut self, name: &'static str) -> Vec<(String, Range<usize>)> {
         let table = self.read(name, "a table", |value| {
-            value
-                .as_table()
-                .map(|table| table.keys().map(|key| key.get_ref().to_string()).collect())
+            let names = value.as_table()?.keys();
+            Some(names.map(|key| (key.get_ref().to_string(), key.span())).collect())
         });
         table.map_or_else(Vec::new, |table| table.value)
     }
@@ -182,6 +182,7 @@ fn described(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "an integer",
+        DeValue::Float(float) if float.as_str().ends_with(['f', 'n']) => "inf or nan",
         DeValue::Float(_) => "a number",
         DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date",

@@ -3,32 +3,42 @@
 //! | step | module |
 //! |---|---|
 //! | the text of a file → [`Description`], all problems at once | [`parse`] |
-//! | its elements and properties against the installed GStreamer | [`installed`] |
+//! | its elements, values and links against the installed GStreamer | [`installed`] |
+//! | what two files may not both have | [`owners`] |
 //! | a client's values → [`Resolved`]: launch text and property values | here |
+//! | that → GStreamer's pipeline | [`build`] |
 //! | a folder of files → the pipelines that can be asked for | [`catalogue`] |
+//! | the format itself, as a JSON Schema for editors | [`schema`] |
 
+pub mod build;
 pub mod catalogue;
 mod fields;
 pub mod installed;
 pub mod launch;
+pub mod owners;
 pub mod params;
 mod parse;
 pub mod problem;
+pub mod schema;
 
 use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sightline_protocol::rpc::{Params, PipelineInfo, PipelineKind};
 
 use crate::models::Models;
 pub use params::{Param, ParamKind, ParamValue, Target};
-pub use parse::parse;
+pub use parse::{draft, parse};
 pub use problem::{Problem, Severity};
 
 /// A file in which every field is known to be right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Description {
     pub name: String,
+    /// Byte of the file at which the name stands, for messages.
+    pub name_start: usize,
     pub kind: PipelineKind,
     pub summary: String,
     pub webrtc: Option<WebRtc>,
@@ -36,17 +46,76 @@ pub struct Description {
     pub restart: Restart,
     /// In gst-launch syntax, with `{name}` for parameters.
     pub launch: String,
-    /// Byte of the file at which `launch` begins, for messages.
-    pub launch_start: usize,
+    pub launch_place: LaunchPlace,
+}
+
+/// The field of the launch text, in messages.
+pub(crate) const LAUNCH: &str = "pipeline.launch";
+
+/// Where the launch text stands in the file, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaunchPlace {
+    /// Byte of the file at which it begins.
+    pub start: usize,
+    /// Bytes that TOML takes from each line break: one of `\r\n`. None if the text has escapes.
+    per_line: Option<usize>,
+}
+
+impl LaunchPlace {
+    /// `span` is the value's in the file, with its quotes.
+    fn find(source: &str, span: &Range<usize>, text: &str) -> Self {
+        let raw = source.get(span.clone()).unwrap_or_default();
+        let content = [
+            "'''\r\n",
+            "'''\n",
+            "'''",
+            "\"\"\"\r\n",
+            "\"\"\"\n",
+            "\"\"\"",
+            "'",
+            "\"",
+        ]
+        .iter()
+        .find_map(|quote| raw.strip_prefix(quote))
+        .unwrap_or(raw);
+        let per_line = if content.starts_with(text) {
+            Some(0)
+        } else {
+            content.starts_with(&text.replace('\n', "\r\n")).then_some(1)
+        };
+        Self {
+            start: span.end - content.len(),
+            per_line,
+        }
+    }
+
+    /// A span of the text as one of the file; with escapes in the text, its start.
+    pub fn span(&self, text: &str, span: &Range<usize>) -> Range<usize> {
+        let place = |at: usize| match self.per_line {
+            Some(extra) => {
+                let lines = text.get(..at).map_or(0, |before| before.matches('\n').count());
+                self.start + at + lines * extra
+            }
+            None => self.start,
+        };
+        place(span.start)..place(span.end)
+    }
 }
 
 /// How a session's media come in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct WebRtc {
-    /// In the order in which they are offered.
+    /// What is offered to the peer, best first.
+    #[schemars(length(min = 1))]
     pub codecs: Vec<Codec>,
-    /// The jitterbuffer's, in milliseconds.
+    /// The jitterbuffer's delay, in milliseconds.
+    #[schemars(range(min = *Self::LATENCY_MS.start(), max = *Self::LATENCY_MS.end()))]
     pub latency_ms: u32,
+}
+
+impl WebRtc {
+    pub const LATENCY_MS: RangeInclusive<u32> = 0..=10_000;
 }
 
 impl Default for WebRtc {
@@ -58,7 +127,8 @@ impl Default for WebRtc {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Codec {
     Vp8,
     Vp9,
@@ -83,12 +153,22 @@ impl Codec {
 }
 
 /// What happens when the pipeline's process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Restart {
+    /// Whether it is started again.
     pub policy: RestartPolicy,
     /// More restarts than this within the window, and it stays down.
+    #[schemars(range(min = *Self::MAX_RESTARTS.start(), max = *Self::MAX_RESTARTS.end()))]
     pub max_restarts: u32,
+    /// The window, in seconds.
+    #[schemars(range(min = *Self::WINDOW_SECS.start(), max = *Self::WINDOW_SECS.end()))]
     pub window_secs: u32,
+}
+
+impl Restart {
+    pub const MAX_RESTARTS: RangeInclusive<u32> = 0..=1000;
+    pub const WINDOW_SECS: RangeInclusive<u32> = 1..=86_400;
 }
 
 impl Default for Restart {
@@ -101,7 +181,8 @@ impl Default for Restart {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RestartPolicy {
     Never,
     OnFailure,
@@ -170,21 +251,18 @@ impl Description {
         let values = params::resolve(&self.params, given)?;
         let text = |name: &str| values.get(name).and_then(ParamValue::as_launch_text);
         let launch = launch::fill(&self.launch, text)
-            .map_err(|name| vec![format!("`{{{name}}}` cannot stand in the launch text")])?;
+            .map_err(|name| vec![format!("`{{{name}}}` cannot stand in the launch text")])?
+            .text;
         let mut assignments = Vec::new();
         for (name, value) in &values {
             let Some(target) = self.params.get(name).and_then(|param| param.target.clone()) else {
                 continue;
             };
             let is_model = matches!(value, ParamValue::Model(_));
-            let value = match value {
-                ParamValue::String(text) | ParamValue::Model(text) => text.clone(),
-                other => other.as_launch_text().unwrap_or_default(),
-            };
             assignments.push(Assignment {
                 element: target.element,
                 property: target.property,
-                value,
+                value: value.as_text(),
                 is_model,
             });
         }

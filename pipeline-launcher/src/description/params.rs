@@ -34,6 +34,8 @@ pub enum ParamKind {
 pub struct Target {
     pub element: String,
     pub property: String,
+    /// Byte of the file, for messages.
+    pub at: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +63,14 @@ impl ParamValue {
 }
 
 impl ParamValue {
+    /// The text that a target property is set from.
+    pub fn as_text(&self) -> String {
+        match self {
+            Self::String(text) | Self::Model(text) => text.clone(),
+            other => other.as_launch_text().unwrap_or_default(),
+        }
+    }
+
     pub fn to_json(&self) -> Value {
         match self {
             Self::Integer(number) => Value::from(*number),
@@ -244,7 +254,7 @@ mod tests {
             assert!(errors[0].contains(words), "{errors:?}");
         }
         let errors = resolve(&fps(), &given("fsp", json!(1))).unwrap_err();
-        assert_eq!(errors, ["there is no parameter `fsp`"]);
+        assert_eq!(errors, ["there is no parameter `fsp`; did you mean `fps`?"]);
         let errors = resolve(&fps(), &given("fpss", json!(1))).unwrap_err();
         assert_eq!(errors, ["there is no parameter `fpss`; did you mean `fps`?"]);
     }

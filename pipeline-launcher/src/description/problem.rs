@@ -6,7 +6,7 @@ use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The file works, but says something that has no effect.
+    /// The file works, but says something that has no effect or that will not last.
     Warning,
     /// The file cannot be used.
     Error,
@@ -21,11 +21,32 @@ impl fmt::Display for Severity {
     }
 }
 
+/// A place in a file, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of a byte of `source`.
+    pub fn of(source: &str, byte: usize) -> Self {
+        let before = source.get(..byte).unwrap_or(source);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub severity: Severity,
-    /// Counted from 1; 0 if it concerns the file as a whole.
-    pub line: usize,
+    /// None if it concerns the file as a whole.
+    pub place: Option<Place>,
     /// The field, as a dotted path; empty if it concerns the file as a whole.
     pub field: String,
     pub message: String,
@@ -33,11 +54,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// `file:line: error: field: message` with the hint on a line of its own.
+    /// `file:line:column: error: field: message` with the hint on a line of its own.
     pub fn render(&self, file: &Path) -> String {
         let mut text = file.display().to_string();
-        if self.line > 0 {
-            text.push_str(&format!(":{}", self.line));
+        if let Some(Place { line, column }) = self.place {
+            text.push_str(&format!(":{line}:{column}"));
         }
         text.push_str(&format!(": {}: ", self.severity));
         if !self.field.is_empty() {
@@ -92,11 +113,11 @@ impl<'a> Problems<'a> {
 
     /// All problems in the order of the file.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.list.sort_by_key(|problem| problem.line);
+        self.list.sort_by_key(|problem| problem.place);
         self.list
     }
 
-    fn push(
+    pub fn push(
         &mut self,
         severity: Severity,
         span: Range<usize>,
@@ -104,15 +125,9 @@ impl<'a> Problems<'a> {
         message: String,
         hint: Option<String>,
     ) {
-        let before = self.source.get(..span.start).unwrap_or(self.source);
-        let line = if span == NOWHERE {
-            0
-        } else {
-            before.matches('\n').count() + 1
-        };
         self.list.push(Problem {
             severity,
-            line,
+            place: (span != NOWHERE).then(|| Place::of(self.source, span.start)),
             field,
             message,
             hint,
@@ -128,14 +143,35 @@ pub fn did_you_mean<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) ->
     closest(word, known).map(|candidate| format!("did you mean `{candidate}`?"))
 }
 
-fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+/// The word of `known` that is most like `word`, if one is.
+pub fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    /// One slip of the finger in four letters (`I42O`), or two in eight.
     const SIMILAR: f64 = 0.75;
+    let word = word.to_ascii_lowercase();
+    let similarity = |candidate: &str| {
+        let candidate = candidate.to_ascii_lowercase();
+        // Two letters swapped weigh too much in a short word.
+        if word.len() > 2
+            && strsim::damerau_levenshtein(&word, &candidate) == 1
+            && sorted(&word) == sorted(&candidate)
+        {
+            return 1.0;
+        }
+        strsim::normalized_damerau_levenshtein(&word, &candidate)
+    };
     known
         .into_iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(word, candidate), candidate))
+        .map(|candidate| (similarity(candidate), candidate))
         .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        // Of equals the first: `max_by` would give the last.
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
         .map(|(_, candidate)| candidate)
+}
+
+fn sorted(word: &str) -> Vec<char> {
+    let mut letters: Vec<_> = word.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 #[cfg(test)]
@@ -149,6 +185,14 @@ mod tests {
             did_you_mean("yoloxdetct", known).as_deref(),
             Some("did you mean `yoloxdetect`?")
         );
+        assert_eq!(closest("YoloxDetect", known), Some("yoloxdetect"));
+        assert_eq!(closest("fsp", ["fps"]), Some("fps"));
         assert_eq!(did_you_mean("fakesink", known), None);
+    }
+
+    #[test]
+    fn places_count_characters() {
+        assert_eq!(Place::of("a\né=x", 5), Place { line: 2, column: 3 });
+        assert_eq!(Place::of("a", 99), Place { line: 1, column: 2 });
     }
 }
