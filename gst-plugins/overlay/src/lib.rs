@@ -1,9 +1,11 @@
 //! GStreamer plugin `overlay`: draws detections on video.
 
-mod canvas;
 mod drawing;
+mod label_format;
 mod overlay;
 mod palette;
+mod picture;
+mod rect;
 mod text;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -8,43 +8,23 @@
 //! The drawing is attached as a `GstVideoOverlayComposition` when downstream names the caps feature for it,
 //! as video sinks do that draw on the GPU, and blended into the pixels otherwise.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use gst::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 use gst_video::{
-    CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION as COMPOSITION, VideoCapsBuilder, VideoFormat,
-    VideoFrameFlags, VideoFrameRef, VideoInfo, VideoMeta, VideoOverlayComposition,
-    VideoOverlayCompositionMeta, VideoOverlayFormatFlags, VideoOverlayRectangle,
+    CAPS_FEATURE_META_GST_VIDEO_OVERLAY_COMPOSITION as COMPOSITION, VideoCapsBuilder, VideoInfo,
+    VideoOverlayComposition,
 };
+use sightline_protocol::Detection;
 
-use super::ColourBy;
-use crate::drawing::{self, Patch, Style};
-
-/// What is accepted: the formats that `yoloxdetect` takes and that a composition can be blended into.
-const FORMATS: &[VideoFormat] = &[
-    VideoFormat::I420,
-    VideoFormat::Nv12,
-    VideoFormat::Rgb,
-    VideoFormat::Bgr,
-    VideoFormat::Rgbx,
-    VideoFormat::Bgrx,
-    VideoFormat::Xrgb,
-    VideoFormat::Xbgr,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Argb,
-    VideoFormat::Abgr,
-    VideoFormat::Yv12,
-    VideoFormat::Nv21,
-    VideoFormat::Y42b,
-    VideoFormat::Y444,
-    VideoFormat::Yuy2,
-    VideoFormat::Uyvy,
-    VideoFormat::Gray8,
-];
+use super::{ColourBy, video};
+use crate::drawing::{self, Shape, Style};
+use crate::label_format::{self, FormatError, LabelFormat, Shown};
+use crate::picture::Layout;
+use crate::text::Typesetter;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -54,13 +34,15 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Settings {
     line_width: u32,
     font_size: u32,
     show_labels: bool,
     show_scores: bool,
     colour_by: ColourBy,
+    /// As it was given, and as it was understood.
+    label_format: (String, Result<Arc<LabelFormat>, FormatError>),
 }
 
 impl Default for Settings {
@@ -71,34 +53,113 @@ impl Default for Settings {
             show_labels: true,
             show_scores: true,
             colour_by: ColourBy::default(),
+            label_format: parsed(label_format::DEFAULT.to_owned()),
         }
     }
 }
 
+fn parsed(format: String) -> (String, Result<Arc<LabelFormat>, FormatError>) {
+    let parsed = format.parse().map(Arc::new);
+    (format, parsed)
+}
+
 impl Settings {
-    fn style(&self) -> Style {
-        Style {
+    fn style(&self) -> Result<Style, String> {
+        let (format, parsed) = &self.label_format;
+        let label_format = parsed
+            .clone()
+            .map_err(|error| format!("label-format \"{format}\": {error}"))?;
+        Ok(Style {
             line_width: self.line_width,
             font_size: self.font_size,
-            labels: self.show_labels,
-            scores: self.show_scores,
+            shown: Shown {
+                labels: self.show_labels,
+                scores: self.show_scores,
+            },
             colour_by_track: self.colour_by == ColourBy::Track,
-        }
+            label_format,
+        })
     }
 }
 
 /// What was negotiated.
-#[derive(Debug, Clone)]
-struct State {
+struct Output {
     info: VideoInfo,
+    layout: Layout,
     /// Whether the drawing is attached instead of blended.
     attach: bool,
+}
+
+impl Output {
+    fn size(&self) -> (u32, u32) {
+        (self.info.width(), self.info.height())
+    }
+}
+
+/// What was drawn on the last frame that had detections.
+struct Drawing {
+    detections: Vec<Detection>,
+    style: Style,
+    shapes: Vec<Shape>,
+    /// If it is attached.
+    composition: Option<VideoOverlayComposition>,
+}
+
+impl Drawing {
+    fn new(
+        detections: Vec<Detection>,
+        style: Style,
+        output: &Output,
+        typesetter: &mut Typesetter,
+    ) -> Result<Self, glib::BoolError> {
+        let shapes = drawing::shapes(&detections, &style, output.size(), typesetter);
+        let attached = output.attach && !shapes.is_empty();
+        Ok(Self {
+            composition: attached.then(|| video::composition(&shapes)).transpose()?,
+            detections,
+            style,
+            shapes,
+        })
+    }
+
+    fn put_on(&self, buffer: &mut gst::Buffer, output: &Output) -> Result<(), glib::BoolError> {
+        if self.shapes.is_empty() {
+            return Ok(());
+        }
+        let buffer = buffer.make_mut();
+        match &self.composition {
+            Some(composition) => video::attach(buffer, composition),
+            None => video::blend(buffer, &output.info, &output.layout, &self.shapes),
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    output: Option<Output>,
+    drawing: Option<Drawing>,
+    typesetter: Typesetter,
+    frames: u64,
+    /// Frames with detections.
+    drawn: u64,
+    /// Those of them that have the same as the one before.
+    unchanged: u64,
+}
+
+impl State {
+    fn stats(&self) -> gst::Structure {
+        gst::Structure::builder("application/x-overlay-stats")
+            .field("frames", self.frames)
+            .field("drawn", self.drawn)
+            .field("unchanged", self.unchanged)
+            .build()
+    }
 }
 
 /// The locks are never held together.
 #[derive(Default)]
 pub struct Overlay {
-    state: Mutex<Option<State>>,
+    state: Mutex<State>,
     settings: Mutex<Settings>,
 }
 
@@ -108,61 +169,48 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Overlay {
-    fn draw(&self, state: &State, buffer: &mut gst::Buffer) -> Result<(), glib::BoolError> {
-        let size = (state.info.width(), state.info.height());
-        let detections = sightline_gst_common::detections(buffer, size);
+    fn style(&self) -> Result<Style, gst::ErrorMessage> {
+        let style = lock(&self.settings).style();
+        style.map_err(|error| gst::error_msg!(gst::ResourceError::Settings, ["{error}"]))
+    }
+
+    fn draw(&self, buffer: &mut gst::Buffer) -> Result<(), gst::ErrorMessage> {
+        let style = self.style()?;
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        state.frames += 1;
+        let Some(output) = &state.output else {
+            return Err(gst::error_msg!(
+                gst::CoreError::Negotiation,
+                ["A frame came before its caps"]
+            ));
+        };
+        let detections = sightline_gst_common::detections(buffer, output.size());
         if detections.is_empty() {
             return Ok(());
         }
-        let patches = drawing::draw(&detections, &lock(&self.settings).style(), size);
-        let rectangles = patches
-            .into_iter()
-            .map(rectangle)
-            .collect::<Result<Vec<_>, _>>()?;
-        let buffer = buffer.make_mut();
-        if state.attach {
-            attach(buffer, &rectangles)
-        } else {
-            let mut frame = VideoFrameRef::from_buffer_ref_writable(buffer, &state.info)?;
-            VideoOverlayComposition::new(&rectangles)?.blend(&mut frame)
-        }
+        state.drawn += 1;
+        let same = |last: &Drawing| last.detections == detections && last.style == style;
+        let drawn = match state.drawing.take().filter(same) {
+            Some(last) => {
+                state.unchanged += 1;
+                Ok(last)
+            }
+            None => Drawing::new(detections, style, output, &mut state.typesetter),
+        };
+        let put = drawn.and_then(|drawing| {
+            let put = drawing.put_on(buffer, output);
+            state.drawing = Some(drawing);
+            put
+        });
+        put.map_err(|error| {
+            let caps = &output.info;
+            gst::error_msg!(
+                gst::StreamError::Failed,
+                ["A frame cannot be drawn on: {error}; {caps:?}"]
+            )
+        })
     }
-}
-
-/// Adds rectangles to the composition that the buffer has, or gives it one.
-fn attach(buffer: &mut gst::BufferRef, rectangles: &[VideoOverlayRectangle]) -> Result<(), glib::BoolError> {
-    let Some(mut meta) = buffer.meta_mut::<VideoOverlayCompositionMeta>() else {
-        VideoOverlayCompositionMeta::add(buffer, &VideoOverlayComposition::new(rectangles)?);
-        return Ok(());
-    };
-    let before: Vec<_> = meta.overlay_owned().iter().collect();
-    meta.set_overlay(&VideoOverlayComposition::new(before.iter().chain(rectangles))?);
-    Ok(())
-}
-
-fn rectangle(patch: Patch) -> Result<VideoOverlayRectangle, glib::BoolError> {
-    let Patch { x, y, canvas } = patch;
-    let size = |size: usize| u32::try_from(size).map_err(|_| glib::bool_error!("{size} pixels are too many"));
-    let place = |place: usize| i32::try_from(place).map_err(|_| glib::bool_error!("{place} is too far off"));
-    let (width, height) = (size(canvas.width)?, size(canvas.height)?);
-    let mut buffer = gst::Buffer::from_mut_slice(canvas.pixels);
-    // The format of compositions on little-endian machines.
-    VideoMeta::add(
-        buffer.make_mut(),
-        VideoFrameFlags::empty(),
-        VideoFormat::Bgra,
-        width,
-        height,
-    )?;
-    let flags = VideoOverlayFormatFlags::empty();
-    Ok(VideoOverlayRectangle::new_raw(
-        &buffer,
-        place(x)?,
-        place(y)?,
-        width,
-        height,
-        flags,
-    ))
 }
 
 fn has_composition(features: Option<&gst::CapsFeaturesRef>) -> bool {
@@ -212,13 +260,13 @@ impl ObjectImpl for Overlay {
                     .build(),
                 glib::ParamSpecBoolean::builder("show-labels")
                     .nick("Show labels")
-                    .blurb("Write the object's class and track id")
+                    .blurb("Write the words of the label format that have no {score}")
                     .default_value(defaults.show_labels)
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecBoolean::builder("show-scores")
                     .nick("Show scores")
-                    .blurb("Write the detection's score, 0 to 1")
+                    .blurb("Write the words of the label format that have a {score} (0 to 1)")
                     .default_value(defaults.show_scores)
                     .mutable_playing()
                     .build(),
@@ -226,6 +274,20 @@ impl ObjectImpl for Overlay {
                     .nick("Colour by")
                     .blurb("What a colour stands for")
                     .mutable_playing()
+                    .build(),
+                glib::ParamSpecString::builder("label-format")
+                    .nick("Label format")
+                    .blurb(
+                        "What a label says, of {label}, {class} (its number), {track} and {score}; a word whose \
+                         placeholder has no value is left out",
+                    )
+                    .default_value(defaults.label_format.0.as_str())
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb("Frames, those drawn on, and those drawn on with the same as the last one")
+                    .read_only()
                     .build(),
             ]
         });
@@ -240,11 +302,18 @@ impl ObjectImpl for Overlay {
             "show-labels" => settings.show_labels = value.get().expect("type checked by GObject"),
             "show-scores" => settings.show_scores = value.get().expect("type checked by GObject"),
             "colour-by" => settings.colour_by = value.get().expect("type checked by GObject"),
+            "label-format" => {
+                let format: Option<String> = value.get().expect("type checked by GObject");
+                settings.label_format = parsed(format.unwrap_or_else(|| label_format::DEFAULT.to_owned()));
+            }
             name => unreachable!("GObject lets no unknown property `{name}` through"),
         }
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        if pspec.name() == "stats" {
+            return lock(&self.state).stats().to_value();
+        }
         let settings = lock(&self.settings);
         match pspec.name() {
             "line-width" => settings.line_width.to_value(),
@@ -252,6 +321,7 @@ impl ObjectImpl for Overlay {
             "show-labels" => settings.show_labels.to_value(),
             "show-scores" => settings.show_scores.to_value(),
             "colour-by" => settings.colour_by.to_value(),
+            "label-format" => settings.label_format.0.to_value(),
             name => unreachable!("GObject lets no unknown property `{name}` through"),
         }
     }
@@ -275,7 +345,7 @@ impl ElementImpl for Overlay {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let mut caps = VideoCapsBuilder::new()
-                .format_list(FORMATS.iter().copied())
+                .format_list(video::FORMATS.iter().copied())
                 .build();
             let attached = with_composition(&caps, true);
             caps.merge(attached);
@@ -354,12 +424,38 @@ impl BaseTransformImpl for Overlay {
             "{incaps}: the drawing is {}",
             if attach { "attached" } else { "blended" }
         );
-        *lock(&self.state) = Some(State { info, attach });
+        let mut state = lock(&self.state);
+        state.drawing = None;
+        state.output = Some(Output {
+            layout: video::layout(&info),
+            info,
+            attach,
+        });
+        Ok(())
+    }
+
+    /// Frames pass on in the memory they came in; so who takes them in the end says how they are best allocated.
+    fn propose_allocation(
+        &self,
+        _decide_query: Option<&gst::query::Allocation>,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        if !self.obj().src_pad().peer_query(query) {
+            gst::debug!(CAT, imp = self, "Downstream has no wishes for memory");
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        // A mistake is said at once, not only when something has been found.
+        self.style()?;
+        *lock(&self.state) = State::default();
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        *lock(&self.state) = None;
+        let mut state = lock(&self.state);
+        (state.output, state.drawing) = (None, None);
         Ok(())
     }
 
@@ -367,14 +463,9 @@ impl BaseTransformImpl for Overlay {
         let Some(mut buffer) = self.take_queued_buffer() else {
             return Ok(GenerateOutputSuccess::NoOutput);
         };
-        let state = lock(&self.state).clone().ok_or(gst::FlowError::NotNegotiated)?;
-        self.draw(&state, &mut buffer).map_err(|error| {
-            gst::error!(CAT, imp = self, "Frame cannot be drawn on: {error}");
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Failed,
-                ("Frame cannot be drawn on: {error}")
-            );
+        self.draw(&mut buffer).map_err(|error| {
+            gst::error!(CAT, imp = self, "{error:?}");
+            self.post_error_message(error);
             gst::FlowError::Error
         })?;
         Ok(GenerateOutputSuccess::Buffer(buffer))

@@ -3,6 +3,7 @@
 use gst::prelude::*;
 
 mod imp;
+mod video;
 
 glib::wrapper! {
     pub struct Overlay(ObjectSubclass<imp::Overlay>) @extends gst_base::BaseTransform, gst::Element, gst::Object;
