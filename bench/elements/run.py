@@ -257,12 +257,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         material, clock = Material(options.data, folder), Clock(folder)
         for number in range(options.rounds):
-            print(f"\rround {number + 1} of {options.rounds}", end="", file=sys.stderr, flush=True)
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
             preprocessing(material, figures)
             postprocessing(material, figures)
             overlay(material, figures)
             shares(material, figures, clock)
-    print(file=sys.stderr)
 
     rows = judge(figures)
     print(f"{'':64}{'median':>10}{'limit':>8}")

@@ -107,6 +107,7 @@ impl Preprocessor {
     fn fill_with<S: Simd>(&mut self, simd: S, picture: &Picture, tensor: &mut [f32]) {
         let (width, height) = self.input;
         debug_assert_eq!(tensor.len(), 3 * width * height);
+        debug_assert_eq!(picture.layout, self.layout);
         for line in &mut self.lines {
             line.forget();
         }
