@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
-use pipeline_launcher::description::{self, Restart, Severity, WebRtc, schema};
+use pipeline_launcher::description::{self, Restart, Severity, WebRtc, Worker, schema};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -43,6 +43,16 @@ fn reference() -> String {
     std::fs::read_to_string(root().join("docs/pipelines.reference.toml")).unwrap()
 }
 
+/// The reference as a worker's file, with what stands in it for workers only.
+fn worker_reference() -> String {
+    let lines = reference().replace("\n#[worker]\n", "\n[worker]\n");
+    lines
+        .replace("kind = \"session\"", "kind = \"worker\"")
+        .replace("  webrtcbin name=webrtc\n  webrtc.", "  redisstreamsrc")
+        .replace("\n#replicas", "\nreplicas")
+        .replace("\n#min_replicas", "\nmin_replicas")
+}
+
 #[test]
 fn the_schema_in_docs_is_the_one_of_the_types() {
     let kept = std::fs::read_to_string(root().join("docs/pipelines.schema.json")).unwrap_or_default();
@@ -75,7 +85,6 @@ fn shipped_files_and_examples_are_valid_for_both() {
 #[test]
 fn what_the_schema_can_see_is_refused_by_both() {
     let validator = validator();
-    let reference = reference();
     for (from, to) in [
         ("schema = 1", "schema = 2"),
         ("schema = 1", ""),
@@ -107,9 +116,14 @@ fn what_the_schema_can_see_is_refused_by_both() {
         ("max_restarts = 5", "max_restarts = 1001"),
         ("window_secs = 60", "window_secs = 0"),
         ("window_secs = 60", "window = 60"),
+        ("#[worker]\n#", "[worker]\nreplica = 1\n#"),
+        ("#[worker]\n#", "[worker]\nreplicas = 257\n#"),
+        ("#[worker]\n#", "[worker]\nreplicas = \"many\"\n#"),
+        ("#[worker]\n#", "[worker]\nmin_replicas = -1\n#"),
         ("[pipeline]\n", "[pipline]\n"),
         ("launch = '''", "lunch = '''"),
     ] {
+        let reference = reference();
         assert!(reference.contains(from), "{from}");
         let broken = reference.replacen(from, to, 1);
         assert_ne!(
@@ -142,11 +156,16 @@ fn the_reference_equals_the_defaults() {
     let description = description.unwrap();
     assert_eq!(description.webrtc, Some(WebRtc::default()));
     assert_eq!(description.restart, Restart::default());
+
+    let (worker, problems) = description::parse(&worker_reference());
+    let worker = worker.unwrap_or_else(|| panic!("{problems:?}")).worker;
+    assert_eq!(worker.replicas, Worker::default().replicas);
+    assert_eq!(worker.range(8), Worker::default().range(8));
 }
 
 #[test]
 fn the_reference_shows_and_explains_every_field() {
-    let reference = reference();
+    let reference = worker_reference();
     let mut known = BTreeSet::new();
     properties(schema::schema().as_value(), &mut known);
     assert!(known.len() > 15, "{known:?}");

@@ -44,6 +44,7 @@ pub struct Description {
     pub webrtc: Option<WebRtc>,
     pub params: BTreeMap<String, Param>,
     pub restart: Restart,
+    pub worker: Worker,
     /// In gst-launch syntax, with `{name}` for parameters.
     pub launch: String,
     pub launch_place: LaunchPlace,
@@ -187,6 +188,49 @@ pub enum RestartPolicy {
     Never,
     OnFailure,
     Always,
+}
+
+/// How many of a worker's pipeline run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Worker {
+    /// The most that run, as work asks for them.
+    pub replicas: Replicas,
+    /// The fewest that run, also without work; if not given, as many as `replicas`, and 1 if that is "auto".
+    #[schemars(range(min = *Self::REPLICAS.start(), max = *Self::REPLICAS.end()))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_replicas: Option<u32>,
+}
+
+impl Worker {
+    pub const REPLICAS: RangeInclusive<u32> = 0..=256;
+
+    /// The fewest and the most that run on a machine whose cores carry `auto`.
+    pub fn range(self, auto: u32) -> RangeInclusive<u32> {
+        let (min, max) = match self.replicas {
+            Replicas::Auto => (1, auto),
+            Replicas::Number(number) => (number, number),
+        };
+        self.min_replicas.unwrap_or(min).min(max)..=max
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            replicas: Replicas::Auto,
+            min_replicas: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Replicas {
+    /// What the cores carry.
+    Auto,
+    #[serde(untagged)]
+    Number(#[schemars(range(min = *Worker::REPLICAS.start(), max = *Worker::REPLICAS.end()))] u32),
 }
 
 /// A description with a value for every parameter: what a process runs.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-use super::{Restart, WebRtc};
+use super::{Restart, WebRtc, Worker};
 
 /// A pipeline: for whom it is, its typed parameters, and the pipeline itself in gst-launch syntax.
 #[derive(Debug, JsonSchema)]
@@ -29,6 +29,8 @@ struct File {
     params: Option<BTreeMap<String, Param>>,
     #[schemars(default)]
     restart: Restart,
+    #[schemars(default)]
+    worker: Worker,
     pipeline: Pipeline,
 }
 

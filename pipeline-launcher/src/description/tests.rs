@@ -59,6 +59,33 @@ fn a_file_with_an_error_is_a_draft_only() {
 }
 
 #[test]
+fn replicas_are_a_number_or_what_the_cores_carry() {
+    let worker = GOOD
+        .replace("\"session\"", "\"worker\"")
+        .replace("webrtcbin name=webrtc", "fakesrc");
+    for (table, range) in [
+        ("", 1..=8),
+        ("[worker]\nreplicas = 3\n", 3..=3),
+        ("[worker]\nreplicas = 3\nmin_replicas = 0\n", 0..=3),
+        ("[worker]\nreplicas = \"auto\"\nmin_replicas = 2\n", 2..=8),
+        ("[worker]\nmin_replicas = 9\n", 8..=8),
+    ] {
+        let (description, problems) = parse(&worker.replace("[pipeline]", &format!("{table}[pipeline]")));
+        let description = description.unwrap_or_else(|| panic!("{problems:?}"));
+        assert_eq!(description.worker.range(8), range, "{table}");
+    }
+    for table in [
+        "replicas = 1\nmin_replicas = 2",
+        "replicas = -1",
+        "replicas = \"many\"",
+        "replicas = 1.5",
+    ] {
+        let file = worker.replace("[pipeline]", &format!("[worker]\n{table}\n[pipeline]"));
+        assert_eq!(parse(&file).0, None, "{table}");
+    }
+}
+
+#[test]
 fn all_errors_come_at_once() {
     let broken = GOOD
         .replace("schema = 1\n", "")

@@ -5,12 +5,13 @@ mod params;
 
 use std::ops::RangeInclusive;
 
+use serde_json::Value;
 use sightline_protocol::rpc::PipelineKind;
 use toml::de::DeTable;
 
 use super::fields::{At, Fields};
 use super::problem::{NOWHERE, Problem, Problems, Severity, did_you_mean};
-use super::{Codec, Description, LaunchPlace, Restart, RestartPolicy, WebRtc};
+use super::{Codec, Description, LaunchPlace, Replicas, Restart, RestartPolicy, WebRtc, Worker};
 
 /// The version of the format that this program reads.
 const SCHEMA: i64 = 1;
@@ -72,6 +73,8 @@ fn read(mut fields: Fields<'_, '_, '_>, source: &str) -> Option<Description> {
     let params = params::read(&mut fields);
     fields.allow("restart");
     let restart = fields.table(&["restart"], read_restart).unwrap_or_default();
+    fields.allow("worker");
+    let worker = fields.table(&["worker"], |fields| read_worker(fields, kind));
     fields.allow("pipeline");
     let launch = fields.table(&["pipeline"], |pipeline| {
         let launch = pipeline.text("launch");
@@ -101,6 +104,7 @@ fn read(mut fields: Fields<'_, '_, '_>, source: &str) -> Option<Description> {
             .filter_map(|(name, (param, _))| Some((name, param?)))
             .collect(),
         restart,
+        worker: worker.unwrap_or_default(),
         launch: launch.value,
         launch_place,
     })
@@ -215,4 +219,44 @@ fn read_restart(fields: &mut Fields<'_, '_, '_>) -> Restart {
         ),
         window_secs: bounded(fields, "window_secs", Restart::WINDOW_SECS, defaults.window_secs),
     }
+}
+
+fn read_worker(fields: &mut Fields<'_, '_, '_>, kind: Option<PipelineKind>) -> Worker {
+    if kind.is_some_and(|kind| kind != PipelineKind::Worker) {
+        let message = "has an effect only in a pipeline of kind \"worker\"";
+        fields.problems.warning(fields.span(), "worker", message);
+    }
+    let min_replicas = fields
+        .has("min_replicas")
+        .then(|| bounded(fields, "min_replicas", Worker::REPLICAS, 0));
+    let given = fields.scalar("replicas");
+    let replicas = given.map_or(Worker::default().replicas, |at| {
+        read_replicas(fields, &at, min_replicas.unwrap_or(0))
+    });
+    Worker {
+        replicas,
+        min_replicas,
+    }
+}
+
+fn read_replicas(fields: &mut Fields<'_, '_, '_>, at: &At<Value>, min: u32) -> Replicas {
+    if at.value == "auto" {
+        return Replicas::Auto;
+    }
+    let number = at.value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let number = number.filter(|number| Worker::REPLICAS.contains(number));
+    let (first, last) = (Worker::REPLICAS.start(), Worker::REPLICAS.end());
+    let message = match number {
+        None => Some(format!(
+            "is {}, neither \"auto\" nor from {first} to {last}",
+            at.value
+        )),
+        Some(number) if number < min => Some(format!("is {number}, below `min_replicas`, which is {min}")),
+        Some(_) => None,
+    };
+    if let Some(message) = message {
+        let field = fields.path_of("replicas");
+        fields.problems.error(at.span.clone(), field, message);
+    }
+    number.map_or(Replicas::Auto, Replicas::Number)
 }
