@@ -1,11 +1,15 @@
 //! What an operator sets: flags, or the environment.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use sightline_service::redis::RedisArgs;
 
+use crate::supervisor::admission::Admission;
+use crate::supervisor::health::Limits;
 use crate::supervisor::ports::PortRange;
 
 /// Where pipelines and models are.
@@ -25,11 +29,13 @@ pub struct Folders {
     pub model: String,
 }
 
-/// How many inference workers run here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many inference workers of a pipeline run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Workers {
     Number(usize),
-    /// As many as there are cores.
+    /// As many as there is work for, between these.
+    Between(RangeInclusive<usize>),
+    /// As many as there is work for, and at most one a core.
     Auto,
 }
 
@@ -37,21 +43,94 @@ impl std::str::FromStr for Workers {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            _ => match text.parse() {
-                Ok(number) if number <= 256 => Ok(Self::Number(number)),
-                _ => Err(format!("`{text}` is neither `auto` nor a number from 0 to 256")),
-            },
+        let number = |text: &str| text.trim().parse::<usize>().ok().filter(|number| *number <= 256);
+        let between = text
+            .split_once('-')
+            .and_then(|(least, most)| Some(number(least)?..=number(most)?));
+        match (text, between, number(text)) {
+            ("auto", ..) => Ok(Self::Auto),
+            (_, Some(between), _) if between.start() <= between.end() => Ok(Self::Between(between)),
+            (_, None, Some(number)) => Ok(Self::Number(number)),
+            _ => Err(format!(
+                "`{text}` is neither `auto` nor a number from 0 to 256 nor two such as 1-4"
+            )),
         }
     }
 }
 
 impl Workers {
-    pub fn count(self) -> usize {
+    pub fn replicas(&self) -> RangeInclusive<usize> {
         match self {
-            Self::Number(number) => number,
-            Self::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+            Self::Number(number) => *number..=*number,
+            Self::Between(between) => between.clone(),
+            Self::Auto => 1..=std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// The most that run at once.
+    pub fn count(&self) -> usize {
+        *self.replicas().end()
+    }
+}
+
+/// What one pipeline's process may do before it is ended.
+#[derive(Debug, Clone, Args)]
+pub struct LimitArgs {
+    /// Seconds that a process may give no sign of life, or an element be busy with one frame
+    #[arg(long, env = "SIGHTLINE_STALL_LIMIT_SECS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub stall_limit_secs: u64,
+    /// The same before its first frame is through: engines may be built then, models loaded
+    #[arg(long, env = "SIGHTLINE_START_LIMIT_SECS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(2..=86_400))]
+    pub start_limit_secs: u64,
+    /// Memory in MiB, resident and swapped, that a session's process may take
+    #[arg(long, env = "SIGHTLINE_MAX_SESSION_MEMORY_MIB", default_value_t = 1536, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
+    pub max_session_memory_mib: u64,
+    /// Memory in MiB, resident and swapped, that a worker's process may take
+    #[arg(long, env = "SIGHTLINE_MAX_WORKER_MEMORY_MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
+    pub max_worker_memory_mib: u64,
+    /// Files and sockets that a process may have open
+    #[arg(long, env = "SIGHTLINE_MAX_OPEN_FILES", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
+    pub max_open_files: u64,
+}
+
+impl LimitArgs {
+    pub fn of_sessions(&self) -> Limits {
+        self.with_memory(self.max_session_memory_mib)
+    }
+
+    pub fn of_workers(&self) -> Limits {
+        self.with_memory(self.max_worker_memory_mib)
+    }
+
+    fn with_memory(&self, mib: u64) -> Limits {
+        Limits {
+            stall: Duration::from_secs(self.stall_limit_secs),
+            start: Duration::from_secs(self.start_limit_secs),
+            memory_bytes: mib * 1024 * 1024,
+        }
+    }
+}
+
+/// When no more sessions are taken.
+#[derive(Debug, Clone, Args)]
+pub struct AdmissionArgs {
+    /// Sessions that this launcher takes at the same time
+    #[arg(long, env = "SIGHTLINE_MAX_SESSIONS", default_value_t = 32)]
+    pub max_sessions: usize,
+    /// No more sessions while those that run use this share of the processors (0: no limit)
+    #[arg(long, env = "SIGHTLINE_MAX_CPU_PERCENT", default_value_t = 90, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub max_cpu_percent: u8,
+    /// No more sessions while the machine or container has less memory left than so many MiB
+    #[arg(long, env = "SIGHTLINE_MIN_FREE_MEMORY_MIB", default_value_t = 256)]
+    pub min_free_memory_mib: u32,
+}
+
+impl AdmissionArgs {
+    pub fn rule(&self) -> Admission {
+        Admission {
+            max_sessions: self.max_sessions,
+            max_cpu_percent: f64::from(self.max_cpu_percent),
+            min_free_memory_bytes: u64::from(self.min_free_memory_mib) << 20,
         }
     }
 }
@@ -63,15 +142,17 @@ pub struct ServeArgs {
     pub redis: RedisArgs,
     #[command(flatten)]
     pub folders: Folders,
-    /// Inference workers of this launcher: a number (0: none), or `auto` for one a core
-    #[arg(long, env = "SIGHTLINE_WORKERS", default_value = "auto")]
-    pub workers: Workers,
-    /// The pipeline that workers run
-    #[arg(long, env = "SIGHTLINE_WORKER_PIPELINE", default_value = "yolox-worker")]
-    pub worker_pipeline: String,
-    /// Sessions that this launcher takes at the same time
-    #[arg(long, env = "SIGHTLINE_MAX_SESSIONS", default_value_t = 32)]
-    pub max_sessions: usize,
+    /// Inference workers of each worker pipeline: a number (0: none), MIN-MAX, or `auto` for 1 to the number of
+    /// cores, as long as frames wait; without it, what the pipeline's file says
+    #[arg(long, env = "SIGHTLINE_WORKERS")]
+    pub workers: Option<Workers>,
+    /// The pipelines that workers run; without it, all of kind "worker"
+    #[arg(long, env = "SIGHTLINE_WORKER_PIPELINE", value_delimiter = ',')]
+    pub worker_pipeline: Vec<String>,
+    #[command(flatten)]
+    pub admission: AdmissionArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// UDP ports for WebRTC, one a session
     #[arg(long, env = "SIGHTLINE_UDP_PORTS", default_value = "12000-12199")]
     pub udp_ports: PortRange,
@@ -94,6 +175,12 @@ mod tests {
     fn workers_are_a_number_or_auto() {
         assert_eq!("0".parse(), Ok(Workers::Number(0)));
         assert_eq!("auto".parse(), Ok(Workers::Auto));
-        assert!("-1".parse::<Workers>().is_err());
+        assert_eq!(
+            "1-4".parse::<Workers>().map(|workers| workers.replicas()),
+            Ok(1..=4)
+        );
+        for text in ["-1", "4-1", "1-", "a", "", "257", "1-2-3"] {
+            assert!(text.parse::<Workers>().is_err(), "{text}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! What a launcher and the process of one pipeline say to each other: JSON lines over a Unix socket, which is the
 //! process's standard input. Its closing tells each side that the other is gone.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sightline_protocol::Failure;
-use sightline_protocol::rpc::IceCandidate;
+use sightline_protocol::rpc::{IceCandidate, Waiting};
 
 use crate::description::Resolved;
 
@@ -18,6 +20,8 @@ pub enum Command {
         sdp: String,
     },
     Candidate(IceCandidate),
+    /// Take no more frames, finish those that were taken, then end as at the end of a stream.
+    Drain,
     /// End in order: the process exits with 0.
     Stop,
 }
@@ -28,6 +32,9 @@ pub struct Start {
     /// The session's id, or the worker's name: what the Redis elements write.
     pub identity: String,
     pub webrtc: Network,
+    /// Files and sockets that the process may have open; none: as many as the launcher.
+    #[serde(default)]
+    pub max_open_files: Option<u64>,
 }
 
 /// How a session's peer can reach us.
@@ -64,10 +71,39 @@ pub enum Report {
     },
     /// Media can flow; of a worker: frames can be taken.
     Running,
+    /// Each second from the first start on: the sign of life.
+    Progress(Progress),
     /// Over; the process exits with 1.
     Failed(Failure),
     /// Over, as wished or at the end of the stream; the process exits with 0.
     Ended,
+}
+
+/// How frames move through a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Buffers that left the sources, since the start.
+    pub frames_in: u64,
+    /// Buffers that reached the sinks, since the start.
+    pub frames_out: u64,
+    /// Buffers a second at the sinks, since the last report.
+    pub rate: f64,
+    /// Why none reached a sink since the last report.
+    pub waiting: Option<Waiting>,
+    /// The element that has been busy with one frame for longest.
+    pub held: Option<Held>,
+    /// The `stats` of our elements, by the element's name.
+    pub stats: BTreeMap<String, Stats>,
+}
+
+/// Numbers and words by their name in an element's `stats`.
+pub type Stats = BTreeMap<String, serde_json::Value>;
+
+/// An element that has a frame and neither passes it on nor returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub element: String,
+    pub for_ms: u64,
 }
 
 /// A message as a line.

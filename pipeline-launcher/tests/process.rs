@@ -26,13 +26,20 @@ fn start(launch: &str, assignments: Vec<Assignment>, webrtc: Option<WebRtc>, net
         pipeline,
         identity: "someone".into(),
         webrtc: network,
+        max_open_files: Some(256),
     }))
 }
 
+/// The next report that is not only a sign of life.
 async fn report(process: &mut Process) -> Option<Report> {
-    tokio::time::timeout(PATIENCE, process.report())
-        .await
-        .expect("no report in time")
+    loop {
+        let report = tokio::time::timeout(PATIENCE, process.report())
+            .await
+            .expect("no report in time");
+        if !matches!(report, Some(Report::Progress(_))) {
+            return report;
+        }
+    }
 }
 
 /// A process that was told to run `launch`, after its first report.
@@ -68,14 +75,14 @@ async fn an_error_is_told_in_words_and_by_the_exit() {
         panic!("{first:?}")
     };
     assert!(failure.message.contains("/none/at/all"), "{failure}");
-    assert_eq!(process.wait().await, Exit::Failed(1));
+    assert_eq!(process.wait().await, Exit::Failed { code: 1 });
 
     let (process, first) = run("videotestsrc ! nosuchelement ! fakesink").await;
     let Some(Report::Failed(failure)) = first else {
         panic!("{first:?}")
     };
     assert!(failure.message.contains("nosuchelement"), "{failure}");
-    assert_eq!(process.wait().await, Exit::Failed(1));
+    assert_eq!(process.wait().await, Exit::Failed { code: 1 });
 }
 
 #[tokio::test]
@@ -85,7 +92,7 @@ async fn a_killed_process_is_known_as_killed() {
     let pid = rustix::process::Pid::from_raw(i32::try_from(process.pid()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
     assert_eq!(report(&mut process).await, None);
-    assert_eq!(process.wait().await, Exit::Killed(6));
+    assert_eq!(process.wait().await, Exit::Killed { signal: 6 });
 }
 
 #[tokio::test]

@@ -119,14 +119,86 @@ pub struct SessionEvent {
     pub state: SessionPhase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Failure>,
+    /// How the session's process ended; of final states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How the process of a pipeline ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Exit {
+    Success,
+    Failed {
+        code: i32,
+    },
+    /// By a signal that its launcher did not send to end a fault.
+    Killed {
+        signal: i32,
+    },
+    /// Ended by its launcher, or by the kernel, for the memory it took.
+    OutOfMemory,
+    /// Ended by its launcher: it gave no sign of life, or a frame was stuck in it.
+    Stalled,
+    FailedToSpawn,
+    /// Also what a kind is read as that we do not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Exit {
+    /// The kind alone, as in JSON: what ends are counted by.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed { .. } => "failed",
+            Self::Killed { .. } => "killed",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Stalled => "stalled",
+            Self::FailedToSpawn => "failed_to_spawn",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Success => f.write_str("it ended in order"),
+            Self::Failed { code } => write!(f, "it exited with code {code}"),
+            Self::Killed { signal } => write!(f, "it was ended by signal {signal}"),
+            Self::OutOfMemory => f.write_str("it took too much memory"),
+            Self::Stalled => f.write_str("it did not go on"),
+            Self::FailedToSpawn => f.write_str("it could not be started"),
+            Self::Unknown => f.write_str("nothing is known of its end"),
+        }
+    }
+}
+
+/// Why no frame reaches a pipeline's end, where that is no fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// The peer is not connected.
+    Peer,
+    /// Nothing comes in.
+    Frames,
+    /// The peer sends, and nothing can be decoded before its next keyframe.
+    Keyframe,
+    /// The pipeline does not play yet.
+    Paused,
+    /// The last element takes its time: for the clock, or for what is beyond it (Redis).
+    Sink,
+    /// What comes in is dropped on its way, as the pipeline is meant to.
+    Dropped,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionList {
     pub sessions: Vec<SessionInfo>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionInfo {
     pub session: String,
     pub pipeline: String,
@@ -135,6 +207,21 @@ pub struct SessionInfo {
     pub started_us: u64,
     /// Process id of the session's process on the launcher's host.
     pub pid: u32,
+    /// None before the first second is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<SessionProgress>,
+}
+
+/// How a session's frames move.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionProgress {
+    /// Buffers that reached the end of the pipeline, since the start.
+    pub frames: u64,
+    /// Buffers a second that reach it now.
+    pub frame_rate: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    pub memory_bytes: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -208,6 +295,12 @@ pub mod info {
     pub const SESSIONS: &str = "sessions";
     /// Sessions that may run.
     pub const MAX_SESSIONS: &str = "max_sessions";
+    /// Workers of a launcher that take frames.
+    pub const WORKERS: &str = "workers";
+    /// Why workers of a launcher keep crashing; empty if none does.
+    pub const WORKER_TROUBLE: &str = "worker_trouble";
+    /// How processes of a launcher ended since its start: `session.failed=2 worker.stalled=1`.
+    pub const EXITS: &str = "exits";
     /// Name of a worker's model.
     pub const MODEL: &str = "model";
 }

@@ -1,10 +1,13 @@
 //! The process of one pipeline: it does what its launcher says, and ends with it.
 
 mod pipeline;
+mod progress;
 mod sdp;
+mod threads;
 mod webrtc;
 
 use std::io::{BufRead, BufReader, Write};
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -16,6 +19,7 @@ use sightline_protocol::{ErrorId, Failure};
 
 use crate::control::{Command, Report, Start, to_line};
 use pipeline::Pipeline;
+use progress::Meter;
 use webrtc::Session;
 
 /// So long may a pipeline take to stop; some versions of webrtcbin hang.
@@ -49,6 +53,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Ok(Event::Command(Command::Start(start))) => start,
         _ => return Ok(ExitCode::SUCCESS),
     };
+    if let Some(files) = start.max_open_files {
+        limit_open_files(files).context("cannot limit the open files")?;
+    }
     let identity = start.identity.clone();
     let _span = tracing::info_span!("pipeline", name = start.pipeline.name, identity).entered();
 
@@ -64,6 +71,20 @@ pub fn run() -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+fn limit_open_files(files: u64) -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(files);
+    let limit = Some(files.min(allowed));
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit,
+            maximum: limit,
+        },
+    )?;
+    Ok(())
+}
+
 /// A kernel's promise beside the socket's closing: it holds even while this process is stuck.
 fn end_with_the_launcher() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, Signal};
@@ -76,6 +97,10 @@ fn end_with_the_launcher() -> std::io::Result<()> {
             maximum: Some(0),
         },
     )?;
+    // When memory runs out, the kernel should end a pipeline, and neither the launcher nor Redis.
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "500") {
+        tracing::debug!(%error, "the kernel is not told whom to end first");
+    }
     Ok(())
 }
 
@@ -126,6 +151,7 @@ fn drive(
     reports: &mut UnixStream,
 ) -> Result<(), Failure> {
     let pipeline = Pipeline::build(&start)?;
+    let meter = Meter::new(pipeline.bin(), start.pipeline.webrtc.is_some());
     pipeline.watch_bus({
         let events = events.clone();
         move |message| drop(events.send(Event::Bus(message)))
@@ -143,56 +169,92 @@ fn drive(
             None if running => send(reports, &Report::Running).map_err(unheard)?,
             None => {}
         }
-        handle(&pipeline, session.as_mut(), incoming, reports)
+        Loop {
+            pipeline: &pipeline,
+            session,
+            meter,
+            incoming,
+            reports,
+        }
+        .run()
     });
     kill_after(TEARDOWN);
     pipeline.stop();
     result
 }
 
-/// Handles events until the end.
-fn handle(
-    pipeline: &Pipeline,
-    mut session: Option<&mut Session>,
-    incoming: &Receiver<Event>,
-    reports: &mut UnixStream,
-) -> Result<(), Failure> {
-    loop {
-        let deadline = session.as_ref().and_then(|session| session.deadline());
-        let event = match deadline {
-            Some(at) => match incoming.recv_timeout(at.saturating_duration_since(Instant::now())) {
+/// Handles events until the end, and reports progress between them.
+struct Loop<'a> {
+    pipeline: &'a Pipeline,
+    session: Option<Session>,
+    meter: Meter,
+    incoming: &'a Receiver<Event>,
+    reports: &'a mut UnixStream,
+}
+
+/// Whether the pipeline goes on.
+type Flow = ControlFlow<()>;
+
+impl Loop<'_> {
+    fn run(mut self) -> Result<(), Failure> {
+        loop {
+            let deadline = self.session.as_ref().and_then(Session::deadline);
+            let until = deadline.map_or(self.meter.due(), |deadline| deadline.min(self.meter.due()));
+            let event = match self.incoming.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(event) => Some(event),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            },
-            None => match incoming.recv() {
-                Ok(event) => Some(event),
-                Err(_) => return Ok(()),
-            },
-        };
-        let report = match (event, session.as_deref_mut()) {
-            (Some(Event::Command(Command::Stop) | Event::LauncherGone), _) => return Ok(()),
-            (Some(Event::Bus(message)), session) => match pipeline.judge(&message)? {
+            };
+            // However many events there are, the sign of life comes.
+            if self.meter.due() <= Instant::now() {
+                let connected = self.session.as_ref().is_none_or(Session::is_connected);
+                let progress = self.meter.report(connected);
+                self.report(&Report::Progress(progress))?;
+            }
+            if let Some(deadline) = deadline
+                && deadline <= Instant::now()
+            {
+                let report = self.session.as_mut().and_then(Session::deadline_passed);
+                report.map_or(Ok(()), |report| self.report(&report))?;
+            }
+            if let Some(event) = event
+                && self.handle(event)?.is_break()
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    fn report(&mut self, report: &Report) -> Result<(), Failure> {
+        send(self.reports, report).map_err(unheard)
+    }
+
+    fn handle(&mut self, event: Event) -> Result<Flow, Failure> {
+        let report = match (event, &mut self.session) {
+            (Event::Command(Command::Stop) | Event::LauncherGone, _) => return Ok(Flow::Break(())),
+            (Event::Command(Command::Drain), _) => {
+                self.pipeline.drain();
+                None
+            }
+            (Event::Bus(message), session) => match self.pipeline.judge(&message)? {
                 pipeline::Verdict::GoOn => None,
-                pipeline::Verdict::Ended => return Ok(()),
+                pipeline::Verdict::Ended => return Ok(Flow::Break(())),
                 // Of a session the peer's connection says when it runs.
                 pipeline::Verdict::Playing => session.is_none().then_some(Report::Running),
             },
-            (None, Some(session)) => session.deadline_passed(),
-            (Some(Event::WebRtc(event)), Some(session)) => session.handle(event)?,
-            (Some(Event::Command(Command::Answer { sdp })), Some(session)) => session.take_answer(&sdp),
-            (Some(Event::Command(Command::Candidate(candidate))), Some(session)) => {
+            (Event::WebRtc(event), Some(session)) => session.handle(event)?,
+            (Event::Command(Command::Answer { sdp }), Some(session)) => session.take_answer(&sdp),
+            (Event::Command(Command::Candidate(candidate)), Some(session)) => {
                 session.take_candidate(&candidate);
                 None
             }
-            (Some(Event::Command(command)), _) => {
+            (Event::Command(command), _) => {
                 tracing::warn!(?command, "this command has no place here");
                 None
             }
-            (None | Some(Event::WebRtc(_)), None) => None,
+            (Event::WebRtc(_), None) => None,
         };
-        if let Some(report) = report {
-            send(reports, &report).map_err(unheard)?;
-        }
+        report.map_or(Ok(()), |report| self.report(&report))?;
+        Ok(Flow::Continue(()))
     }
 }

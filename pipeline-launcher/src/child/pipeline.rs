@@ -72,6 +72,13 @@ impl Pipeline {
         Ok(live)
     }
 
+    /// Ends the sources' streams; the end of the last frame is the pipeline's.
+    pub(super) fn drain(&self) {
+        if !self.0.send_event(gst::event::Eos::new()) {
+            tracing::warn!("the pipeline takes no end of its stream");
+        }
+    }
+
     pub(super) fn stop(&self) {
         if self.0.set_state(gst::State::Null).is_err() {
             tracing::warn!("the pipeline does not go to NULL");

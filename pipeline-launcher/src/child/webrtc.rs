@@ -43,6 +43,7 @@ pub(super) struct Session {
     offer: Offer,
     candidates: usize,
     ice: WebRTCICEConnectionState,
+    connected: bool,
 }
 
 /// Where our offer is on its way to the peer.
@@ -76,6 +77,7 @@ impl Session {
             offer: Offer::None,
             candidates: 0,
             ice: WebRTCICEConnectionState::New,
+            connected: false,
         };
         session.configure(settings)?;
         session.connect_signals(pipeline);
@@ -174,6 +176,10 @@ impl Session {
             .emit_by_name::<()>("create-offer", &[&None::<gst::Structure>, &promise]);
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// When [`Self::deadline_passed`] wants to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.offer {
@@ -233,7 +239,10 @@ impl Session {
                     old: ice_name(old).into(),
                 }))
             }
-            Event::Connection(WebRTCPeerConnectionState::Connected) => Ok(Some(Report::Running)),
+            Event::Connection(WebRTCPeerConnectionState::Connected) => {
+                self.connected = true;
+                Ok(Some(Report::Running))
+            }
             Event::Connection(WebRTCPeerConnectionState::Failed) => Err(failed(
                 "no network path to the peer works: UDP may be blocked, or SIGHTLINE_PUBLIC_IP or a TURN server \
                  is needed",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sightline_inventa::{CallError, Config, Inventa};
 use sightline_protocol::inventa::{ServiceName, kind};
+use sightline_protocol::keys;
 use sightline_protocol::rpc::{Params, PipelineKind, SessionCandidate, info, method};
 use sightline_service::redis::Server;
 use sightline_service::{host, service_id};
@@ -14,15 +15,18 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::ServeArgs;
+use crate::config::{ServeArgs, Workers};
 use crate::description::catalogue::Catalogue;
+use crate::description::launch;
 use crate::models::{BUILT_IN, Model, Models};
 use crate::registration::{Registration, keep_registered};
 use crate::rpc::Rpc;
+use crate::supervisor::admission::Monitor;
+use crate::supervisor::exits::Exits;
 use crate::supervisor::ports::Ports;
 use crate::supervisor::sessions::{Notice, Sessions, Workshop};
 use crate::supervisor::spare::Spares;
-use crate::supervisor::workers::{self, Plan};
+use crate::supervisor::workers::{self, Board, Plan};
 
 /// How long one call to signaling may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -44,6 +48,8 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         std::env::current_exe()?,
         vec![("REDIS_URL".to_owned(), redis_url)],
     );
+    let (exits, board) = (Arc::new(Exits::default()), Arc::new(Board::default()));
+    let monitor = Arc::new(Monitor::default());
     let (notify, notices) = mpsc::unbounded_channel();
     let workshop = Workshop {
         catalogue: Arc::clone(&catalogue),
@@ -53,7 +59,11 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         ports: Ports::new(args.udp_ports.clone()),
         public_ips: args.public_ip.clone(),
         ice_servers: args.ice_servers.clone(),
-        max_sessions: args.max_sessions,
+        admission: args.admission.rule(),
+        monitor: Arc::clone(&monitor),
+        limits: args.limits.of_sessions(),
+        max_open_files: args.limits.max_open_files,
+        exits: Arc::clone(&exits),
     };
     let sessions = Sessions::new(workshop, notify);
 
@@ -79,7 +89,11 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         background.clone(),
     ));
     tasks.spawn({
-        let (inventa, told, known) = (inventa.clone(), told_by(&args, &sessions), known.clone());
+        let (inventa, told, known) = (
+            inventa.clone(),
+            told_by(&args, &sessions, &board, &exits),
+            known.clone(),
+        );
         async move { keep_registered(&inventa, told, &known).await }
     });
 
@@ -87,27 +101,26 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         client,
         tasks: tasks.clone(),
     };
-    let workers = args.workers.count();
-    if workers > 0 {
-        let plan = worker_plan(
-            &args.worker_pipeline,
-            &catalogue,
-            &models,
-            &default,
-            &spares,
-            registration,
-        )?;
-        let plan = Arc::new(plan);
-        for number in 0..workers {
-            tasks.spawn(workers::keep_running(
-                Arc::clone(&plan),
-                format!("{id}-{number}"),
-                background.clone(),
-            ));
-        }
+    let common = Common {
+        models: &models,
+        default: &default,
+        spares: &spares,
+        registration: &registration,
+        exits: &exits,
+        board: &board,
+    };
+    let plans = worker_plans(&args, &catalogue, &common)?;
+    let workers: usize = plans.iter().map(|plan| *plan.replicas.end()).sum();
+    for (place, plan) in plans.into_iter().enumerate() {
+        let prefix = match place {
+            0 => id.clone(),
+            _ => format!("{id}-{}", plan.pipeline.name),
+        };
+        tasks.spawn(workers::run(Arc::new(plan), prefix, background.clone()));
     }
+    tasks.spawn(Arc::clone(&monitor).watch(Arc::clone(&sessions), background.clone()));
     tokio::spawn(Arc::clone(&spares).refill());
-    tracing::info!(launcher = %name, workers, max_sessions = args.max_sessions, "pipeline-launcher ready");
+    tracing::info!(launcher = %name, workers, max_sessions = args.admission.max_sessions, "pipeline-launcher ready");
 
     shutdown.cancelled().await;
     tracing::info!(sessions = sessions.count(), "stopping");
@@ -127,44 +140,80 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
 fn told_by(
     args: &ServeArgs,
     sessions: &Arc<Sessions>,
+    board: &Arc<Board>,
+    exits: &Arc<Exits>,
 ) -> impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static {
-    let (host, max, sessions) = (host(), args.max_sessions, Arc::downgrade(sessions));
+    let (host, max, sessions) = (host(), args.admission.max_sessions, Arc::downgrade(sessions));
+    let (board, exits) = (Arc::clone(board), Arc::clone(exits));
     move || {
         let count = sessions.upgrade().map_or(0, |sessions| sessions.count());
-        vec![
-            (info::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            (info::HOST.to_owned(), host.clone()),
-            (info::SESSIONS.to_owned(), count.to_string()),
-            (info::MAX_SESSIONS.to_owned(), max.to_string()),
-        ]
+        let told = [
+            (info::VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+            (info::HOST, host.clone()),
+            (info::SESSIONS, count.to_string()),
+            (info::MAX_SESSIONS, max.to_string()),
+            (info::WORKERS, board.running().to_string()),
+            (info::WORKER_TROUBLE, board.trouble().unwrap_or_default()),
+            (info::EXITS, exits.to_string()),
+        ];
+        told.map(|(name, value)| (name.to_owned(), value)).into()
     }
 }
 
-/// What the workers run.
-fn worker_plan(
-    pipeline: &str,
-    catalogue: &Catalogue,
-    models: &Models,
-    default: &Model,
-    spares: &Arc<Spares>,
-    registration: Registration,
-) -> anyhow::Result<Plan> {
-    let description = catalogue.find(pipeline)?;
+/// What all workers share.
+struct Common<'a> {
+    models: &'a Models,
+    default: &'a Model,
+    spares: &'a Arc<Spares>,
+    registration: &'a Registration,
+    exits: &'a Arc<Exits>,
+    board: &'a Arc<Board>,
+}
+
+/// What the workers run: the pipelines that were named, or all of that kind.
+fn worker_plans(args: &ServeArgs, catalogue: &Catalogue, common: &Common) -> anyhow::Result<Vec<Plan>> {
+    if args.workers == Some(Workers::Number(0)) {
+        return Ok(Vec::new());
+    }
+    let all = catalogue.list().pipelines;
+    let of_kind = all.into_iter().filter(|info| info.kind == PipelineKind::Worker);
+    let names: Vec<String> = match &args.worker_pipeline[..] {
+        [] => of_kind.map(|info| info.name).collect(),
+        named => named.to_vec(),
+    };
+    names
+        .iter()
+        .map(|name| worker_plan(name, args, catalogue, common))
+        .collect()
+}
+
+fn worker_plan(name: &str, args: &ServeArgs, catalogue: &Catalogue, common: &Common) -> anyhow::Result<Plan> {
+    let description = catalogue.find(name)?;
     if description.kind != PipelineKind::Worker {
-        anyhow::bail!("the pipeline `{pipeline}` is not of kind \"worker\"");
+        anyhow::bail!("the pipeline `{name}` is not of kind \"worker\"");
     }
     let mut pipeline = description
         .resolve(&Params::new())
         .map_err(|errors| anyhow::anyhow!("{}", errors.join("; ")))?;
     pipeline
-        .fill_in_models(models, &default.name)
+        .fill_in_models(common.models, &common.default.name)
         .map_err(anyhow::Error::msg)?;
+    let stream = launch::elements(&pipeline.launch)
+        .iter()
+        .find(|element| element.factory == "redisstreamsrc")
+        .map(|source| source.property("stream").unwrap_or(keys::IMAGES).to_owned());
     Ok(Plan {
         pipeline,
         restart: description.restart,
-        model: default.name.clone(),
-        spares: Arc::clone(spares),
-        registration,
+        replicas: args.workers.clone().unwrap_or(Workers::Auto).replicas(),
+        model: common.default.name.clone(),
+        stream,
+        spares: Arc::clone(common.spares),
+        registration: common.registration.clone(),
+        limits: args.limits.of_workers(),
+        max_open_files: args.limits.max_open_files,
+        exits: Arc::clone(common.exits),
+        board: Arc::clone(common.board),
     })
 }
 

@@ -80,9 +80,11 @@ fn start_signaling(args: &UpArgs, url: &str) -> anyhow::Result<Child> {
         "there is no program {}; `make build` makes it",
         program.display()
     );
+    let workers = args.serve.workers.as_ref();
+    let expected = workers.map_or_else(|| "auto".to_owned(), |workers| workers.count().to_string());
     tied_to_us("TERM", &program)
         .env("REDIS_URL", url)
-        .env("SIGHTLINE_WORKERS", args.serve.workers.count().to_string())
+        .env("SIGHTLINE_WORKERS", expected)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()

@@ -1,7 +1,12 @@
 //! Starts the processes of pipelines and looks after them.
 
+pub mod admission;
+pub mod exits;
+pub mod health;
 pub mod ports;
 pub mod process;
+mod resources;
+mod session;
 pub mod sessions;
 pub mod spare;
 pub mod workers;

@@ -4,48 +4,46 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
+pub use sightline_protocol::rpc::Exit;
+use sightline_protocol::{ErrorId, Failure};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{Interval, MissedTickBehavior};
 
+use super::health::{Fault, Health, Limits};
+use super::resources;
 use crate::control::{Command, Report, to_line};
 
 /// After `Stop` a process has this long before it is killed; it kills itself a little earlier.
 const STOP_GRACE: Duration = Duration::from_secs(4);
 
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    Success,
-    Failed(i32),
-    /// By a signal.
-    Killed(i32),
-    Unknown,
+/// The end of a process, and what is to be said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    pub exit: Exit,
+    /// Why, unless it ended in order.
+    pub reason: Option<Failure>,
 }
 
-impl std::fmt::Display for Exit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Success => f.write_str("it ended in order"),
-            Self::Failed(code) => write!(f, "it exited with code {code}"),
-            Self::Killed(signal) => write!(f, "it was ended by signal {signal}"),
-            Self::Unknown => f.write_str("nothing is known of its end"),
-        }
-    }
+/// What comes next from a process that is looked after.
+#[derive(Debug)]
+pub enum Next {
+    Report(Report),
+    /// The process is gone.
+    Over(Ending),
 }
 
-impl From<ExitStatus> for Exit {
-    fn from(status: ExitStatus) -> Self {
-        match (status.code(), status.signal()) {
-            (Some(0), _) => Self::Success,
-            (Some(code), _) => Self::Failed(code),
-            (None, Some(signal)) => Self::Killed(signal),
-            (None, None) => Self::Unknown,
-        }
+fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Exit::Success,
+        (Some(code), _) => Exit::Failed { code },
+        (None, Some(signal)) => Exit::Killed { signal },
+        (None, None) => Exit::Unknown,
     }
 }
 
@@ -57,6 +55,15 @@ pub fn tied_to_us(signal: &str, program: &Path) -> tokio::process::Command {
     command
 }
 
+/// How often a process is looked at.
+const CHECK: Duration = Duration::from_millis(500);
+
+fn checks() -> Interval {
+    let mut checks = tokio::time::interval(CHECK);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    checks
+}
+
 /// A running process. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Process {
@@ -64,6 +71,10 @@ pub struct Process {
     commands: OwnedWriteHalf,
     reports: Lines<BufReader<OwnedReadHalf>>,
     pid: u32,
+    last_words: Option<Failure>,
+    fault: Option<Fault>,
+    health: Health,
+    check: Interval,
 }
 
 impl Process {
@@ -92,7 +103,22 @@ impl Process {
             commands,
             reports: BufReader::new(reading).lines(),
             pid,
+            last_words: None,
+            fault: None,
+            health: Health::new(Limits::NONE, Instant::now()),
+            check: checks(),
         })
+    }
+
+    /// From now on [`Self::next`] ends the process if it goes beyond these limits.
+    pub fn limit(&mut self, limits: Limits) {
+        self.health = Health::new(limits, Instant::now());
+        self.check = checks();
+    }
+
+    /// Bytes of memory that it had when it was last looked at.
+    pub fn memory(&self) -> u64 {
+        self.health.memory()
     }
 
     pub fn pid(&self) -> u32 {
@@ -105,14 +131,67 @@ impl Process {
 
     /// The next report; none when the process has closed its end. Safe to cancel.
     pub async fn report(&mut self) -> Option<Report> {
+        next_of(&mut self.reports, self.pid).await
+    }
+
+    /// The next report, or its end: its own, or ours because of a fault. Safe to cancel.
+    pub async fn next(&mut self) -> Next {
         loop {
-            let line = self.reports.next_line().await.ok().flatten()?;
-            match serde_json::from_str(&line) {
-                Ok(report) => return Some(report),
-                Err(error) => {
-                    tracing::warn!(pid = self.pid, %error, "the process sent something else than a report")
+            let report = tokio::select! {
+                // What was said in time counts, however late we read it.
+                biased;
+                report = next_of(&mut self.reports, self.pid) => report,
+                _ = self.check.tick() => {
+                    self.look();
+                    continue;
                 }
+            };
+            match report {
+                Some(Report::Failed(failure)) => self.last_words = Some(failure),
+                Some(Report::Ended) => {}
+                Some(report) => {
+                    self.health.heard(&report);
+                    return Next::Report(report);
+                }
+                None => return Next::Over(self.over().await),
             }
+        }
+    }
+
+    /// Kills the process if it is at fault; its end is then seen as that of any other.
+    fn look(&mut self) {
+        let memory = resources::memory_of(self.pid);
+        if self.fault.is_none()
+            && let Some(fault) = self.health.judge(memory, Instant::now())
+        {
+            tracing::error!(pid = self.pid, exit = fault.exit.kind(), "{}", fault.words);
+            self.kill_group();
+            self.fault = Some(fault);
+        }
+    }
+
+    /// It has closed its end: how it ends.
+    async fn over(&mut self) -> Ending {
+        let exit = match tokio::time::timeout(STOP_GRACE, self.child.wait()).await {
+            Ok(status) => self.ended(status),
+            Err(_) => self.kill().await,
+        };
+        let failed = |words: String| Some(Failure::new(ErrorId::SessionFailed, words));
+        match (exit, self.fault.take(), self.last_words.take()) {
+            (_, Some(Fault { exit, words }), _) => Ending {
+                exit,
+                reason: failed(words),
+            },
+            // It failed, whatever happened to it while it tidied up.
+            (Exit::Killed { .. }, None, Some(said)) => Ending {
+                exit: Exit::Failed { code: 1 },
+                reason: Some(said),
+            },
+            (Exit::Success, None, said) => Ending { exit, reason: said },
+            (exit, None, said) => Ending {
+                exit,
+                reason: said.or_else(|| failed(format!("the pipeline's process died: {exit}"))),
+            },
         }
     }
 
@@ -135,7 +214,7 @@ impl Process {
         }
     }
 
-    async fn kill(mut self) -> Exit {
+    async fn kill(&mut self) -> Exit {
         tracing::warn!(pid = self.pid, "the process does not end; it is killed");
         self.kill_group();
         let status = self.child.wait().await;
@@ -145,13 +224,23 @@ impl Process {
     fn ended(&self, status: std::io::Result<ExitStatus>) -> Exit {
         // Whatever it started ends with it.
         self.kill_group();
-        status.map_or(Exit::Unknown, Exit::from)
+        status.map_or(Exit::Unknown, exit_of)
     }
 
     fn kill_group(&self) {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         if let Some(Err(error)) = pid.map(|pid| kill_process_group(pid, Signal::KILL)) {
             tracing::trace!(pid = self.pid, %error, "no process of the group is left");
+        }
+    }
+}
+
+async fn next_of(reports: &mut Lines<BufReader<OwnedReadHalf>>, pid: u32) -> Option<Report> {
+    loop {
+        let line = reports.next_line().await.ok().flatten()?;
+        match serde_json::from_str(&line) {
+            Ok(report) => return Some(report),
+            Err(error) => tracing::warn!(pid, %error, "the process sent something else than a report"),
         }
     }
 }

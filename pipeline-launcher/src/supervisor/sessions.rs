@@ -11,8 +11,12 @@ use sightline_protocol::{ErrorId, Failure, is_session_id, unix_micros};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use super::admission::{Admission, Monitor};
+use super::exits::{Exits, Role};
+use super::health::Limits;
 use super::ports::{Lease, Ports};
-use super::process::Process;
+use super::process::{Ending, Exit, Next, Process};
+use super::session::Session;
 use super::spare::Spares;
 use crate::control::{Command, Network, Report, Start};
 use crate::description::catalogue::Catalogue;
@@ -52,7 +56,11 @@ pub struct Workshop {
     pub ports: Arc<Ports>,
     pub public_ips: Vec<std::net::IpAddr>,
     pub ice_servers: Vec<String>,
-    pub max_sessions: usize,
+    pub admission: Admission,
+    pub monitor: Arc<Monitor>,
+    pub limits: Limits,
+    pub max_open_files: u64,
+    pub exits: Arc<Exits>,
 }
 
 impl Workshop {
@@ -71,7 +79,7 @@ type Started = (Process, Option<Lease>, Option<String>);
 
 #[derive(Debug)]
 pub struct Sessions {
-    workshop: Workshop,
+    pub(super) workshop: Workshop,
     /// None once all sessions have ended.
     notify: Mutex<Option<Notify>>,
     running: Mutex<HashMap<String, Entry>>,
@@ -87,7 +95,7 @@ struct Entry {
 }
 
 #[derive(Debug)]
-enum Request {
+pub(super) enum Request {
     Answer {
         sdp: String,
         done: oneshot::Sender<Result<(), String>>,
@@ -122,6 +130,16 @@ impl Sessions {
         SessionList {
             sessions: self.running().values().map(|entry| entry.info.clone()).collect(),
         }
+    }
+
+    /// The processes of the sessions that have started.
+    pub fn pids(&self) -> Vec<u32> {
+        let running = self.running();
+        running
+            .values()
+            .map(|entry| entry.info.pid)
+            .filter(|pid| *pid > 0)
+            .collect()
     }
 
     /// Whom the running sessions belong to, each once.
@@ -160,12 +178,21 @@ impl Sessions {
         );
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
-            let ended = this
-                .look_after(&session, &request.reply_to, process, incoming)
-                .await;
-            this.running().remove(&session);
+            let session = Session {
+                id: &session,
+                reply_to: &request.reply_to,
+                sessions: &this,
+            };
+            let ended = session.look_after(process, incoming).await;
+            this.running().remove(&ended.session);
             drop(lease);
-            tracing::info!(session, state = ?ended.state, reason = ?ended.reason, "session ended");
+            tracing::info!(
+                session = ended.session,
+                state = ?ended.state,
+                exit = ended.exit.map(Exit::kind),
+                reason = ended.reason.as_ref().map(|reason| &reason.message),
+                "session ended"
+            );
             this.tell(&request.reply_to, Notice::Event(ended));
         });
         Ok(offer)
@@ -190,19 +217,16 @@ impl Sessions {
             let message = format!("there is a session `{}` already", request.session);
             return Err(Failure::new(ErrorId::BadMessage, message));
         }
-        if running.len() >= self.workshop.max_sessions {
-            let message = format!(
-                "this launcher runs its {} sessions; try again later",
-                running.len()
-            );
-            return Err(Failure::new(ErrorId::TooManySessions, message));
-        }
+        self.workshop
+            .admission
+            .admit(&self.workshop.monitor.load(running.len()))?;
         let info = SessionInfo {
             session: request.session.clone(),
             pipeline: request.pipeline.clone(),
             state: SessionPhase::Starting,
             started_us: unix_micros(),
             pid: 0,
+            progress: None,
         };
         let (requests, incoming) = mpsc::channel(64);
         running.insert(
@@ -230,13 +254,12 @@ impl Sessions {
         pipeline
             .fill_in_models(&workshop.models, &workshop.default_model)
             .map_err(|error| Failure::new(ErrorId::SessionFailed, error))?;
-        let lease = if has_peer {
-            Some(workshop.lease()?)
-        } else {
-            None
-        };
+        let lease = if has_peer { Some(workshop.lease()?) } else { None };
         let internal = |error: anyhow::Error| Failure::new(ErrorId::Internal, format!("{error:#}"));
-        let mut process = workshop.spares.take().await.map_err(internal)?;
+        let spare = workshop.spares.take().await;
+        let mut process = spare
+            .inspect_err(|_| workshop.exits.count(Role::Session, Exit::FailedToSpawn))
+            .map_err(internal)?;
         let start = Start {
             pipeline,
             identity: request.session.clone(),
@@ -246,127 +269,51 @@ impl Sessions {
                 ice_servers: workshop.ice_servers.clone(),
                 trickle: request.trickle,
             },
+            max_open_files: Some(workshop.max_open_files),
         };
         process
             .send(&Command::Start(Box::new(start)))
             .await
             .map_err(|error| internal(error.into()))?;
+        process.limit(workshop.limits);
         if !has_peer {
             return Ok((process, lease, None));
         }
-        let offer = tokio::time::timeout(OFFER, self.wait_for_offer(request, &mut process)).await;
-        match offer {
+        match tokio::time::timeout(OFFER, self.wait_for_offer(request, &mut process)).await {
             Ok(Ok(offer)) => Ok((process, lease, Some(offer))),
-            Ok(Err(None)) => {
-                let exit = process.wait().await;
-                Err(Failure::new(
-                    ErrorId::SessionFailed,
-                    format!("the session's process made no offer: {exit}"),
-                ))
+            Ok(Err(ending)) => {
+                workshop.exits.count(Role::Session, ending.exit);
+                let message = "the session's process ended before it made an offer";
+                Err(ending
+                    .reason
+                    .unwrap_or_else(|| Failure::new(ErrorId::SessionFailed, message)))
             }
-            Ok(Err(Some(failure))) => Err(failure),
             Err(_) => {
+                workshop.exits.count(Role::Session, Exit::Stalled);
                 let message = format!("the session's process made no offer within {OFFER:?}");
                 Err(Failure::new(ErrorId::SessionFailed, message))
             }
         }
     }
 
-    async fn wait_for_offer(
-        &self,
-        request: &SessionStart,
-        process: &mut Process,
-    ) -> Result<String, Option<Failure>> {
+    async fn wait_for_offer(&self, request: &SessionStart, process: &mut Process) -> Result<String, Ending> {
         loop {
-            match process.report().await.ok_or(None)? {
-                Report::Offer { sdp } => return Ok(sdp),
-                Report::Failed(failure) => return Err(Some(failure)),
-                Report::Ended => return Err(None),
-                report => self.pass_on(&request.session, &request.reply_to, report),
+            match process.next().await {
+                Next::Report(Report::Offer { sdp }) => return Ok(sdp),
+                Next::Report(report) => self.pass_on(&request.session, &request.reply_to, report),
+                Next::Over(ending) => return Err(ending),
             }
         }
     }
 
-    /// Serves a session's requests and passes its reports on, until its process ends.
-    async fn look_after(
-        &self,
-        session: &str,
-        reply_to: &str,
-        mut process: Process,
-        mut requests: mpsc::Receiver<Request>,
-    ) -> SessionEvent {
-        let ended = |state, reason| SessionEvent {
-            session: session.to_owned(),
-            state,
-            reason,
-        };
-        let mut answering: Option<oneshot::Sender<Result<(), String>>> = None;
-        loop {
-            let report = tokio::select! {
-                request = requests.recv() => {
-                    let sent = match request {
-                        Some(Request::Answer { sdp, done }) => {
-                            answering = Some(done);
-                            process.send(&Command::Answer { sdp }).await
-                        }
-                        Some(Request::Candidate(candidate)) => process.send(&Command::Candidate(candidate)).await,
-                        Some(Request::Stop { reason, done }) => {
-                            let exit = process.stop().await;
-                            tracing::debug!(session, %exit, "stopped");
-                            // Whoever waited may have gone.
-                            let _unheard = done.send(());
-                            return ended(SessionPhase::Ended, reason);
-                        }
-                        None => Ok(()),
-                    };
-                    if let Err(error) = sent {
-                        tracing::debug!(session, %error, "the process does not listen");
-                    }
-                    continue;
-                }
-                report = process.report() => report,
-            };
-            match report {
-                Some(Report::AnswerTaken) => {
-                    self.set_phase(session, SessionPhase::Connecting);
-                    answering.take().map(|done| done.send(Ok(())));
-                }
-                Some(Report::AnswerRefused { message }) => {
-                    answering.take().map(|done| done.send(Err(message)));
-                }
-                Some(Report::Running) => {
-                    self.set_phase(session, SessionPhase::Connected);
-                    self.pass_on(session, reply_to, Report::Running);
-                }
-                Some(Report::Failed(failure)) => {
-                    process.wait().await;
-                    return ended(SessionPhase::Failed, Some(failure));
-                }
-                Some(Report::Ended) => {
-                    process.wait().await;
-                    let reason = Failure::new(ErrorId::SessionEnded, "the stream ended");
-                    return ended(SessionPhase::Ended, Some(reason));
-                }
-                Some(report) => self.pass_on(session, reply_to, report),
-                None => {
-                    let exit = process.wait().await;
-                    let reason = Failure::new(
-                        ErrorId::SessionFailed,
-                        format!("the session's process died: {exit}"),
-                    );
-                    return ended(SessionPhase::Failed, Some(reason));
-                }
-            }
-        }
-    }
-
-    fn set_phase(&self, session: &str, phase: SessionPhase) {
+    /// Writes down what is new of a session.
+    pub(super) fn note(&self, session: &str, write: impl FnOnce(&mut SessionInfo)) {
         if let Some(entry) = self.running().get_mut(session) {
-            entry.info.state = phase;
+            write(&mut entry.info);
         }
     }
 
-    fn pass_on(&self, session: &str, reply_to: &str, report: Report) {
+    pub(super) fn pass_on(&self, session: &str, reply_to: &str, report: Report) {
         let session = session.to_owned();
         let notice = match report {
             Report::Running => {
@@ -375,6 +322,7 @@ impl Sessions {
                     session,
                     state,
                     reason: None,
+                    exit: None,
                 })
             }
             Report::Candidate(candidate) => Notice::Candidate { session, candidate },

@@ -14,12 +14,17 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 20] = [
+pub const KEYS: [&str; 27] = [
     "bind",
     "ice_servers",
     "id",
     "insecure",
+    "max_cpu_percent",
+    "max_open_files",
+    "max_session_memory_mib",
     "max_sessions",
+    "max_worker_memory_mib",
+    "min_free_memory_mib",
     "model",
     "model_dir",
     "models",
@@ -31,6 +36,8 @@ pub const KEYS: [&str; 20] = [
     "redis_port",
     "redis_url",
     "signaling",
+    "stall_limit_secs",
+    "start_limit_secs",
     "udp_ports",
     "ui_dir",
     "worker_pipeline",

@@ -1,0 +1,227 @@
+//! What the launcher hears each second: how frames move, or why they do not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use sightline_protocol::rpc::Waiting;
+
+use super::threads;
+use crate::control::{Held, Progress, Stats};
+
+pub(super) const EVERY: Duration = Duration::from_secs(1);
+/// A push that takes less is nothing to speak of.
+const HELD: Duration = Duration::from_secs(1);
+
+/// Counts the frames of a pipeline, also of elements that it gets later.
+pub(super) struct Meter {
+    bin: gst::Bin,
+    has_peer: bool,
+    frames_in: Arc<AtomicU64>,
+    frames_out: Arc<AtomicU64>,
+    last: (Instant, u64, u64),
+}
+
+impl Meter {
+    /// `has_peer`: frames come from webrtcbin.
+    pub(super) fn new(bin: &gst::Bin, has_peer: bool) -> Self {
+        threads::watch();
+        let meter = Self {
+            bin: bin.clone(),
+            has_peer,
+            frames_in: Arc::default(),
+            frames_out: Arc::default(),
+            last: (Instant::now(), 0, 0),
+        };
+        let (entering, leaving) = (meter.frames_in.clone(), meter.frames_out.clone());
+        let mut elements = bin.iterate_recurse();
+        while let Ok(Some(element)) = elements.next() {
+            count(&element, &entering, &leaving);
+        }
+        bin.connect_deep_element_added(move |_, _, element| count(element, &entering, &leaving));
+        meter
+    }
+
+    /// When the next report is due.
+    pub(super) fn due(&self) -> Instant {
+        self.last.0 + EVERY
+    }
+
+    /// `connected`: of a session, whether its peer is there.
+    pub(super) fn report(&mut self, connected: bool) -> Progress {
+        let now = Instant::now();
+        let frames_in = self.frames_in.load(Ordering::Relaxed);
+        let frames_out = self.frames_out.load(Ordering::Relaxed);
+        let (then, in_then, out_then) = std::mem::replace(&mut self.last, (now, frames_in, frames_out));
+        let came_out = frames_out - out_then;
+        let (held, at_sink) = self.held();
+        let waiting = if came_out > 0 {
+            None
+        } else if self.has_peer && !connected {
+            Some(Waiting::Peer)
+        } else if self.bin.current_state() != gst::State::Playing {
+            Some(Waiting::Paused)
+        } else if at_sink {
+            Some(Waiting::Sink)
+        } else if frames_in == in_then {
+            Some(Waiting::Frames)
+        } else if self.has_peer && frames_out == 0 {
+            Some(Waiting::Keyframe)
+        } else {
+            Some(Waiting::Dropped)
+        };
+        Progress {
+            frames_in,
+            frames_out,
+            rate: came_out as f64 / now.duration_since(then).as_secs_f64().max(0.001),
+            waiting,
+            held,
+            stats: stats(&self.bin),
+        }
+    }
+
+    /// What has been busy with one frame for longest, and whether a sink is among the busy.
+    fn held(&self) -> (Option<Held>, bool) {
+        let mut longest: Option<Held> = None;
+        let mut at_sink = false;
+        for (pad, time) in threads::pushing(HELD) {
+            let Some(element) = behind(&self.bin, pad) else {
+                continue;
+            };
+            if element.num_src_pads() == 0 {
+                at_sink = true;
+            } else if !waits_for_others(&element) {
+                let for_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                let element = element.name().to_string();
+                let held = Held { element, for_ms };
+                longest = longest.filter(|longest| longest.for_ms >= for_ms).or(Some(held));
+            }
+        }
+        (longest, at_sink)
+    }
+}
+
+/// True of elements whose input may wait: a queue that is full, one of several inputs that are joined.
+fn waits_for_others(element: &gst::Element) -> bool {
+    let own_thread = |pad: &gst::Pad| pad.task_state() == gst::TaskState::Started;
+    element.num_sink_pads() > 1 || element.src_pads().iter().any(own_thread)
+}
+
+/// The element that a push on the pad at that address goes into.
+fn behind(bin: &gst::Bin, address: usize) -> Option<gst::Element> {
+    let is_it = |pad: &gst::Pad| pad.as_ptr() as usize == address;
+    let mut elements = bin.iterate_recurse();
+    while let Ok(Some(element)) = elements.next() {
+        for pad in element.pads() {
+            // Into a bin, its ghost pad pushes with a pad that is no element's.
+            let inside = pad
+                .downcast_ref::<gst::GhostPad>()
+                .and_then(|ghost| ghost.internal())
+                .map(|inside| inside.upcast::<gst::Pad>());
+            let found = std::iter::once(pad).chain(inside).find(|pad| is_it(pad));
+            if let Some(pad) = found {
+                return pad.peer().and_then(|peer| peer.parent_element());
+            }
+        }
+    }
+    None
+}
+
+fn is_webrtc(element: &gst::Element) -> bool {
+    element
+        .factory()
+        .is_some_and(|factory| factory.name() == "webrtcbin")
+}
+
+/// Counts at an element's pads, if frames come in or go out there.
+fn count(element: &gst::Element, entering: &Arc<AtomicU64>, leaving: &Arc<AtomicU64>) {
+    let mut parent = element.parent();
+    while let Some(object) = parent {
+        // What webrtcbin receives is not all media; its own pads show what is.
+        if object.downcast_ref().is_some_and(is_webrtc) {
+            return;
+        }
+        parent = object.parent();
+    }
+    let flags = element.element_flags();
+    let (counter, direction) = if is_webrtc(element) {
+        (entering, gst::PadDirection::Src)
+    } else if element.is::<gst::Bin>() {
+        return;
+    } else if flags.contains(gst::ElementFlags::SOURCE) {
+        (entering, gst::PadDirection::Src)
+    } else if flags.contains(gst::ElementFlags::SINK) {
+        (leaving, gst::PadDirection::Sink)
+    } else {
+        return;
+    };
+    let counter = Arc::clone(counter);
+    element.connect_pad_added(move |_, pad| count_at(pad, direction, &counter));
+    let counter = if direction == gst::PadDirection::Src {
+        entering
+    } else {
+        leaving
+    };
+    for pad in element.pads() {
+        count_at(&pad, direction, counter);
+    }
+}
+
+fn count_at(pad: &gst::Pad, direction: gst::PadDirection, counter: &Arc<AtomicU64>) {
+    if pad.direction() != direction {
+        return;
+    }
+    let counter = Arc::clone(counter);
+    let frames = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+    pad.add_probe(frames, move |_, _| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// The `stats` of the elements that are ours.
+fn stats(bin: &gst::Bin) -> BTreeMap<String, Stats> {
+    const OURS: [&str; 6] = [
+        "detectionjoin",
+        "objecttrack",
+        "overlay",
+        "redisstreamsink",
+        "redisstreamsrc",
+        "yoloxdetect",
+    ];
+    let mut all = BTreeMap::new();
+    let mut elements = bin.iterate_recurse();
+    while let Ok(Some(element)) = elements.next() {
+        let ours = element
+            .factory()
+            .is_some_and(|factory| OURS.contains(&factory.name().as_str()));
+        let spec = element.find_property("stats");
+        if ours && spec.is_some_and(|spec| spec.value_type() == gst::Structure::static_type()) {
+            let stats = element.property::<Option<gst::Structure>>("stats");
+            all.extend(stats.map(|stats| (element.name().to_string(), to_json(&stats))));
+        }
+    }
+    all
+}
+
+fn to_json(structure: &gst::StructureRef) -> Stats {
+    let json = |value: &glib::SendValue| -> Option<serde_json::Value> {
+        if let Ok(number) = value.get::<u64>() {
+            Some(number.into())
+        } else if let Ok(number) = value.get::<u32>() {
+            Some(number.into())
+        } else if let Ok(number) = value.get::<i64>() {
+            Some(number.into())
+        } else if let Ok(number) = value.get::<f64>() {
+            Some(number.into())
+        } else {
+            value.get::<&str>().ok().map(Into::into)
+        }
+    };
+    structure
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_string(), json(value)?)))
+        .collect()
+}

@@ -1,0 +1,117 @@
+//! The worker pipelines of this launcher: as many of each as there is work for, each kept running.
+//!
+//! | step | module |
+//! |---|---|
+//! | when a worker is started again, and when not | [`budget`] |
+//! | one worker, from start to drained end | [`keeper`] |
+//! | how long frames wait | [`backlog`] |
+//! | how many workers that calls for | [`scaling`] |
+//! | starting and draining them | [`pool`] |
+
+mod backlog;
+mod budget;
+mod keeper;
+mod pool;
+mod scaling;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::exits::Exits;
+use super::health::Limits;
+use super::spare::Spares;
+use crate::description::{Resolved, Restart};
+use crate::registration::Registration;
+pub use pool::run;
+
+/// What the workers of one pipeline have in common.
+#[derive(Debug)]
+pub struct Plan {
+    pub pipeline: Resolved,
+    pub restart: Restart,
+    pub replicas: RangeInclusive<usize>,
+    pub model: String,
+    /// The stream whose frames they take.
+    pub stream: Option<String>,
+    pub spares: Arc<Spares>,
+    pub registration: Registration,
+    pub limits: Limits,
+    pub max_open_files: u64,
+    pub exits: Arc<Exits>,
+    pub board: Arc<Board>,
+}
+
+/// How each worker of this launcher is.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<BTreeMap<String, Status>>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Status {
+    running: bool,
+    /// Ends one after the other, none of which came after a while of work.
+    crashes: usize,
+    /// What it said before its last end.
+    reason: String,
+    /// Frames that it found too old.
+    drops: u64,
+}
+
+/// One end may be an accident; from here on it is a habit.
+const KEEPS_CRASHING: usize = 2;
+
+impl Board {
+    fn workers(&self) -> MutexGuard<'_, BTreeMap<String, Status>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, worker: &str, write: impl FnOnce(&mut Status)) {
+        write(self.workers().entry(worker.to_owned()).or_default());
+    }
+
+    fn remove(&self, worker: &str) {
+        self.workers().remove(worker);
+    }
+
+    /// Frames that a worker's life so far has dropped as too old, over all workers of that pipeline.
+    fn drops(&self, workers: &[String]) -> u64 {
+        let board = self.workers();
+        let known = workers.iter().filter_map(|worker| board.get(worker));
+        known.map(|status| status.drops).sum()
+    }
+
+    pub fn running(&self) -> usize {
+        self.workers().values().filter(|status| status.running).count()
+    }
+
+    /// Why workers do not stay up, if so.
+    pub fn trouble(&self) -> Option<String> {
+        let workers = self.workers();
+        let mut down = workers
+            .values()
+            .filter(|status| !status.running && status.crashes >= KEEPS_CRASHING);
+        down.next().map(|status| status.reason.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_what_keeps_a_worker_from_running() {
+        let board = Board::default();
+        let crash = |status: &mut Status| {
+            status.running = false;
+            status.crashes += 1;
+            status.reason = "no library".into();
+        };
+        board.note("a", crash);
+        assert_eq!(board.trouble(), None);
+        board.note("a", crash);
+        board.note("b", |status| status.running = true);
+        assert_eq!((board.running(), board.trouble()), (1, Some("no library".into())));
+        board.note("a", |status| status.running = true);
+        assert_eq!(board.trouble(), None);
+    }
+}
