@@ -202,18 +202,41 @@ impl Runner for Engine {
             .map_err(|error| error.to_string())?
             .0;
         let [anchors, values] = self.expected;
-        // A graph may say one thing and do another.
-        let fits = shape.len() == 3
-            && usize::try_from(shape[0]).is_ok_and(|batch| batch >= rows.len())
-            && shape[1..] == [anchors, values].map(|size| i64::try_from(size).unwrap_or(-1));
-        if !fits {
-            let found = &shape[..];
+        if !holds(shape, rows.len(), self.expected) {
+            let (found, batch) = (&shape[..], rows.len());
             return Err(format!(
-                "the model's output is {found:?} for a batch of {}; expected {anchors}×{values} for each frame",
-                rows.len()
+                "the model's output is {found:?} for a batch of {batch}; expected {anchors}×{values} for each frame"
             ));
         }
         let length = anchors * values;
         Ok(Output { value, length })
+    }
+}
+
+/// Whether an output of this shape holds `expected` values for each of `rows` frames. A graph may say one thing and
+/// do another.
+fn holds(shape: &[i64], rows: usize, expected: [usize; 2]) -> bool {
+    let sizes: Vec<_> = shape
+        .iter()
+        .filter_map(|size| usize::try_from(*size).ok())
+        .collect();
+    matches!(sizes[..], [batch, anchors, values] if batch >= rows && [anchors, values] == expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_must_hold_every_frame() {
+        assert!(holds(&[2, 2100, 8], 2, [2100, 8]));
+        assert!(
+            holds(&[2, 2100, 8], 1, [2100, 8]),
+            "the last rows of a fixed batch may be empty"
+        );
+        assert!(!holds(&[1, 2100, 8], 2, [2100, 8]));
+        assert!(!holds(&[2, 2100, 9], 2, [2100, 8]));
+        assert!(!holds(&[2, 16800], 2, [2100, 8]));
+        assert!(!holds(&[-1, 2, 2100, 8], 3, [2100, 8]));
     }
 }
