@@ -36,6 +36,7 @@ impl FieldError {
 
 /// Why something was refused or ended; the text form is stable and part of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ErrorId {
@@ -109,6 +110,7 @@ impl fmt::Display for ErrorId {
 
 /// An [`ErrorId`] with the words for a person. In RPC its text form is `<id>: <message>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{id}: {message}")]
 pub struct Failure {
     pub id: ErrorId,

@@ -11,6 +11,7 @@
 //! | [`prediction`] | what a worker found in it |
 //! | [`inventa`] | the text of an RPC message |
 //! | [`rpc`] | the arguments and values of the RPC methods |
+//! | [`rest`] | what the REST API takes and gives |
 //! | [`ws`] | the messages between page and signaling |
 
 pub mod error;
@@ -18,6 +19,7 @@ pub mod frame;
 pub mod inventa;
 pub mod keys;
 pub mod prediction;
+pub mod rest;
 pub mod rpc;
 pub mod ws;
 

@@ -225,11 +225,13 @@ pub struct SessionProgress {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PipelineList {
     pub pipelines: Vec<PipelineInfo>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PipelineKind {
     /// Started for one client, at its request.
@@ -242,6 +244,7 @@ pub enum PipelineKind {
 
 /// What a client may know of a pipeline: never its text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PipelineInfo {
     pub name: String,
     pub kind: PipelineKind,
@@ -254,6 +257,7 @@ pub struct PipelineInfo {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ParamType {
     Integer,
@@ -268,6 +272,7 @@ pub enum ParamType {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ParamInfo {
     #[serde(rename = "type")]
     pub kind: ParamType,

@@ -1,18 +1,20 @@
-//! Which session belongs to which connection.
+//! Which session belongs to which connection, or to which keeper of REST's.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sightline_protocol::inventa::ServiceName;
 use tokio::sync::mpsc;
 
+use crate::book::Book;
 use crate::session::Event;
 
 /// Where a connection takes its events from.
 pub(crate) type Inbox = mpsc::Sender<Event>;
 
-#[derive(Default)]
 pub(crate) struct Hub {
+    /// Is told of everything that sessions are told.
+    book: Arc<Book>,
     sessions: Mutex<HashMap<String, Entry>>,
 }
 
@@ -22,12 +24,21 @@ struct Entry {
 }
 
 impl Hub {
-    pub(crate) fn open(&self, session: String, launcher: ServiceName, inbox: Inbox) {
+    pub(crate) fn new(book: Arc<Book>) -> Self {
+        Self {
+            book,
+            sessions: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn open(&self, session: String, pipeline: String, launcher: ServiceName, inbox: Inbox) {
+        self.book.open(session.clone(), pipeline, launcher.clone());
         self.sessions().insert(session, Entry { inbox, launcher });
     }
 
     pub(crate) fn shut(&self, session: &str) {
         self.sessions().remove(session);
+        self.book.close(session);
     }
 
     /// Gives an event to a session's connection. False if no session here has that id.
@@ -36,6 +47,7 @@ impl Hub {
         let Some(entry) = sessions.get(session) else {
             return false;
         };
+        self.book.note(session, &event);
         // A connection never waits for its client, so a full inbox means that this process is starved: what
         // is newest is lost for this session only.
         if let Err(mpsc::error::TrySendError::Full(_)) = entry.inbox.try_send(event) {

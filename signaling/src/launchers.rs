@@ -8,8 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sightline_inventa::{CallError, Event as ServiceEvent, Inventa, Orchestrator};
 use sightline_protocol::inventa::{ServiceName, kind};
+use sightline_protocol::rest::{WorkerView, WorkerViews};
 use sightline_protocol::rpc::{
-    Done, IceCandidate, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStop, info, method,
+    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted,
+    SessionStop, info, method,
 };
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::broadcast::error::RecvError;
@@ -68,13 +70,13 @@ impl Launchers {
     }
 
     /// The launcher for a session of that pipeline.
-    pub(crate) async fn place(&self, pipeline: &str) -> Result<Placement, Failure> {
+    pub(crate) async fn place(&self, pipeline: &str, kind: PipelineKind) -> Result<Placement, Failure> {
         let mut launchers = self.look().await;
         for launcher in &mut launchers {
             // Its own count may be a heartbeat old.
             launcher.sessions = launcher.sessions.max(self.hub.count(&launcher.name));
         }
-        choice::choose(&launchers, pipeline, self.has_worker())
+        choice::choose(&launchers, pipeline, kind, self.has_worker())
     }
 
     /// The pipelines of all launchers.
@@ -108,6 +110,30 @@ impl Launchers {
             .call(launcher, method::SESSION_START, start, START_TIMEOUT)
             .await?;
         to_json(&offer)
+    }
+
+    /// Starts a session that has no peer.
+    pub(crate) async fn start_source(
+        &self,
+        placement: &Placement,
+        start: &SessionStart,
+    ) -> Result<(), Failure> {
+        self.call::<SessionStarted>(&placement.launcher, method::SESSION_START, start, START_TIMEOUT)
+            .await
+            .map(drop)
+    }
+
+    /// The workers that are registered, and what each says of itself.
+    pub(crate) async fn workers(&self) -> Result<WorkerViews, Failure> {
+        let names = self.orchestrator.services(kind::INFERENCE);
+        let infos = join_all(names.iter().map(|name| self.inventa.info(name))).await;
+        let workers = names.iter().zip(infos).map(|(name, info)| {
+            let name = name.to_string();
+            let info = info.map_err(|error| failure(error.into()))?;
+            Ok(WorkerView { name, info })
+        });
+        let workers = workers.collect::<Result<_, Failure>>()?;
+        Ok(WorkerViews { workers })
     }
 
     /// Hands the client's answer on.

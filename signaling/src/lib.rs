@@ -9,8 +9,11 @@
 //! | `launchers` | who runs a session, and the calls to it |
 //! | `predictions`, `bridge` | results on their way to the session they belong to |
 //! | `tenants` | who may join |
+//! | `book` | what is known of each session |
+//! | `rest` | the API under `/api/v1` |
 //! | `server`, `ready`, `ui` | HTTP |
 
+mod book;
 mod bridge;
 pub mod config;
 mod hub;
@@ -18,6 +21,7 @@ mod launchers;
 mod outbox;
 mod predictions;
 mod ready;
+mod rest;
 mod rpc;
 mod server;
 pub mod session;
@@ -25,7 +29,7 @@ mod tenants;
 mod ui;
 mod websocket;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -37,10 +41,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::book::Book;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::launchers::Launchers;
 use crate::predictions::Predictions;
+use crate::session::Bucket;
 use crate::tenants::Tenants;
 
 /// Connections at the same time.
@@ -52,6 +58,9 @@ const GOODBYE: Duration = Duration::from_secs(3);
 pub(crate) struct Services {
     pub(crate) settings: Arc<session::Settings>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) book: Arc<Book>,
+    /// How many sessions REST may start.
+    pub(crate) starts: Mutex<Bucket>,
     pub(crate) launchers: Launchers,
     pub(crate) tenants: Tenants,
     pub(crate) predictions: Predictions,
@@ -103,7 +112,8 @@ async fn connect(
     let tenants = Tenants::new(connection::commands(&client).await?);
     tenants.ensure().await?;
 
-    let hub = Arc::new(Hub::default());
+    let book = Arc::new(Book::default());
+    let hub = Arc::new(Hub::new(Arc::clone(&book)));
     let mut inventa_config = sightline_inventa::Config::new(
         client.clone(),
         ServiceName::new(kind::SIGNALING, config.id.as_str()),
@@ -134,6 +144,8 @@ async fn connect(
         settings: Arc::new(settings),
         launchers: Launchers::new(inventa, orchestrator, Arc::clone(&hub)),
         hub,
+        book,
+        starts: Mutex::new(rest::starts()),
         tenants,
         predictions,
         connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),

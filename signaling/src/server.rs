@@ -5,16 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use sightline_protocol::{ErrorId, Failure};
 use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
-use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 use warp::ws::Ws;
 use warp::{Filter, Rejection};
 
+use crate::rest::problem::Refusal;
+use crate::rest::request::{self, Request};
+use crate::rest::{self, fresh};
 use crate::session::MAX_MESSAGE_BYTES;
 use crate::{Services, ready, ui, websocket};
 
@@ -66,23 +68,17 @@ fn routes(
         .and(warp::get())
         .and(with_services.clone())
         .then(move |services: Arc<Services>| async move { readiness(&services, workers_expected).await });
-    let pipelines = warp::path!("api" / "v1" / "pipelines")
-        .and(warp::get())
+    let api = warp::path("api")
+        .and(api_request())
         .and(with_services)
-        .then(async |services: Arc<Services>| pipelines(&services).await);
-    let api_unknown = warp::path("api").map(|| {
-        let detail = "there is nothing at this address; the API begins at /api/v1/pipelines";
-        problem(StatusCode::NOT_FOUND, "not-found", detail)
-    });
+        .then(|request: Request, services: Arc<Services>| rest::answer(services, request));
 
     websocket
         .or(healthz)
         .unify()
         .or(readyz)
         .unify()
-        .or(pipelines)
-        .unify()
-        .or(api_unknown)
+        .or(api)
         .unify()
         .or(ui::files(ui_dir))
         .unify()
@@ -92,10 +88,24 @@ fn routes(
         .boxed()
 }
 
+/// Every request as it is: the API says itself what it does not take.
+fn api_request() -> impl Filter<Extract = (Request,), Error = Rejection> + Clone {
+    warp::method()
+        .and(warp::path::full())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .map(|method, path: FullPath, headers, body| Request {
+            method,
+            path: path.as_str().to_owned(),
+            headers,
+            body: request::body(body),
+        })
+}
+
 fn upgrade(ws: Ws, services: Arc<Services>) -> Response {
     let Ok(permit) = Arc::clone(&services.connections).try_acquire_owned() else {
         let failure = Failure::new(ErrorId::TooManySessions, "too many connections; try again later");
-        return unavailable(&failure);
+        return Refusal::from(failure).into_response();
     };
     // Beyond the limit of a message by some: so that one that is a little too long gets words for an answer.
     ws.max_message_size(4 * MAX_MESSAGE_BYTES)
@@ -119,68 +129,16 @@ async fn readiness(services: &Services, workers_expected: bool) -> Response {
     fresh(warp::reply::with_status(warp::reply::json(&readiness), status))
 }
 
-async fn pipelines(services: &Services) -> Response {
-    match services.launchers.pipelines().await {
-        Ok(list) => fresh(warp::reply::json(&list)),
-        Err(failure) => unavailable(&failure),
-    }
-}
-
-/// A reply that is true only now.
-fn fresh(reply: impl Reply) -> Response {
-    warp::reply::with_header(reply, CACHE_CONTROL, "no-store").into_response()
-}
-
-fn unavailable(failure: &Failure) -> Response {
-    let reply = problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        failure.id.as_str(),
-        &failure.message,
-    );
-    warp::reply::with_header(reply, RETRY_AFTER, "5").into_response()
-}
-
-/// A problem document of RFC 9457.
-#[derive(Serialize)]
-struct Problem<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-}
-
-fn problem(status: StatusCode, id: &str, detail: &str) -> Response {
-    let body = warp::reply::json(&Problem {
-        kind: format!("urn:sightline:problem:{id}"),
-        title: status.canonical_reason().unwrap_or("error"),
-        status: status.as_u16(),
-        detail,
-    });
-    let body = warp::reply::with_header(body, CONTENT_TYPE, "application/problem+json");
-    fresh(warp::reply::with_status(body, status))
-}
-
 async fn rejected(rejection: Rejection) -> Result<Response, Infallible> {
-    let (status, id, detail) = if rejection.is_not_found() {
-        (
-            StatusCode::NOT_FOUND,
-            "not-found",
-            "there is nothing at this address",
-        )
+    let refusal = if rejection.is_not_found() {
+        Refusal::not_found("there is nothing at this address")
     } else if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        (
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "this address does not take this method",
-        )
+        // The page and what watches over the server is only to be read.
+        Refusal::method_not_allowed("GET, HEAD".to_owned())
     } else {
         // What is left are headers: somebody asks for /ws without a WebSocket.
-        (
-            StatusCode::BAD_REQUEST,
-            "bad-request",
-            "this address takes WebSocket connections only",
-        )
+        let detail = "this address takes WebSocket connections only";
+        Refusal::new(StatusCode::BAD_REQUEST, "bad-request", detail)
     };
-    Ok(problem(status, id, detail))
+    Ok(refusal.into_response())
 }

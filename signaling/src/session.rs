@@ -20,8 +20,8 @@ mod freshness;
 mod tests;
 mod types;
 
-use bucket::Bucket;
-use freshness::Freshness;
+pub(crate) use bucket::Bucket;
+pub(crate) use freshness::Freshness;
 pub use types::{Action, Event, Placement, Settings};
 
 /// The pipeline of a client that names none.
@@ -29,6 +29,9 @@ pub const DEFAULT_PIPELINE: &str = "webrtc-detect";
 /// Longest message from a client.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// Messages of a client. A browser that joins sends its answer and a burst of some twenty candidates.
+const BURST: u32 = 30;
+const PER_SECOND: u32 = 1;
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a session the client may begin another one on the same connection.
 const REJOIN_TIMEOUT: Duration = Duration::from_secs(60);
@@ -110,7 +113,7 @@ impl Session {
             new_id: Box::new(new_id),
             state: State::Idle(now + JOIN_TIMEOUT),
             extended: false,
-            bucket: Bucket::new(now),
+            bucket: Bucket::new(BURST, PER_SECOND, now),
             heard: now,
             pinged: now,
         };
@@ -248,6 +251,7 @@ impl Session {
         let session = active.id.clone();
         let mut actions = vec![Action::Open {
             session: session.clone(),
+            pipeline: start.pipeline.clone(),
             placement: placement.clone(),
         }];
         if self.extended {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
+use sightline_protocol::rpc::PipelineKind;
 use sightline_protocol::ws::{ClockAnswer, ServerMessage};
 use sightline_protocol::{Failure, unix_micros};
 use tokio::sync::mpsc;
@@ -72,7 +73,7 @@ pub(crate) async fn run(socket: WebSocket, services: Arc<Services>) {
 }
 
 /// 128 bits from a cryptographically secure generator: who knows it may hear of the session.
-fn session_id() -> String {
+pub(crate) fn session_id() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
@@ -123,12 +124,16 @@ impl Connection {
             })),
             Action::Ping => self.outbox.send(Message::ping(Vec::new())),
             Action::Close { code, reason } => self.outbox.end(Some(Message::close_with(code, reason))),
-            Action::Open { session, placement } => {
+            Action::Open {
+                session,
+                pipeline,
+                placement,
+            } => {
                 tracing::info!(session, launcher = %placement.launcher, "session starts");
                 self.services.predictions.subscribe(&session);
                 self.services
                     .hub
-                    .open(session, placement.launcher, self.inbox.clone());
+                    .open(session, pipeline, placement.launcher, self.inbox.clone());
             }
             Action::Shut { session } => {
                 tracing::info!(session, "session ended");
@@ -167,7 +172,7 @@ impl Connection {
                     pipeline,
                 } => {
                     let result = match services.tenants.check(&tenant).await {
-                        Ok(()) => launchers.place(&pipeline).await,
+                        Ok(()) => launchers.place(&pipeline, PipelineKind::Session).await,
                         Err(failure) => Err(failure),
                     };
                     report(&session, result.as_ref().err());

@@ -31,13 +31,13 @@ impl Launcher {
     }
 
     /// What this launcher knows of a pipeline: whether it needs a worker, if it has it at all.
-    fn needs_worker(&self, pipeline: &str) -> Option<bool> {
+    fn needs_worker(&self, pipeline: &str, kind: PipelineKind) -> Option<bool> {
         if self.v1 {
-            return (pipeline == DEFAULT_PIPELINE).then_some(true);
+            return (pipeline == DEFAULT_PIPELINE && kind == PipelineKind::Session).then_some(true);
         }
         self.pipelines
             .iter()
-            .find(|info| info.name == pipeline && info.kind == PipelineKind::Session)
+            .find(|info| info.name == pipeline && info.kind == kind)
             .map(|info| info.needs_worker)
     }
 }
@@ -46,6 +46,7 @@ impl Launcher {
 pub(crate) fn choose(
     launchers: &[Launcher],
     pipeline: &str,
+    kind: PipelineKind,
     worker_there: bool,
 ) -> Result<Placement, Failure> {
     if launchers.is_empty() {
@@ -53,10 +54,10 @@ pub(crate) fn choose(
     }
     let able: Vec<(&Launcher, bool)> = launchers
         .iter()
-        .filter_map(|launcher| Some((launcher, launcher.needs_worker(pipeline)?)))
+        .filter_map(|launcher| Some((launcher, launcher.needs_worker(pipeline, kind)?)))
         .collect();
     if able.is_empty() {
-        return Err(unknown_pipeline(launchers, pipeline));
+        return Err(unknown_pipeline(launchers, pipeline, kind));
     }
     if !worker_there && able.iter().all(|(_, needs_worker)| *needs_worker) {
         return Err(no_worker());
@@ -88,11 +89,11 @@ pub(crate) fn no_worker() -> Failure {
     )
 }
 
-fn unknown_pipeline(launchers: &[Launcher], wanted: &str) -> Failure {
+fn unknown_pipeline(launchers: &[Launcher], wanted: &str, kind: PipelineKind) -> Failure {
     let mut names: Vec<&str> = launchers
         .iter()
         .flat_map(|launcher| &launcher.pipelines)
-        .filter(|info| info.kind == PipelineKind::Session)
+        .filter(|info| info.kind == kind)
         .map(|info| info.name.as_str())
         .collect();
     names.sort_unstable();
@@ -153,7 +154,10 @@ mod tests {
     }
 
     fn chosen(launchers: &[Launcher], pipeline: &str) -> String {
-        choose(launchers, pipeline, true).unwrap().launcher.id
+        choose(launchers, pipeline, PipelineKind::Session, true)
+            .unwrap()
+            .launcher
+            .id
     }
 
     #[test]
@@ -168,30 +172,37 @@ mod tests {
     #[test]
     fn a_v1_bridge_takes_the_default_pipeline_only() {
         let bridge = [v1_bridge("old", 0)];
-        assert!(choose(&bridge, "webrtc-detect", true).unwrap().v1);
-        let error = choose(&bridge, "webrtc-local", true).unwrap_err();
+        assert!(
+            choose(&bridge, "webrtc-detect", PipelineKind::Session, true)
+                .unwrap()
+                .v1
+        );
+        let error = choose(&bridge, "webrtc-local", PipelineKind::Session, true).unwrap_err();
         assert_eq!(error.id, ErrorId::UnknownPipeline);
     }
 
     #[test]
     fn refusals_say_what_is_missing() {
-        let id =
-            |launchers: &[Launcher], pipeline, worker| choose(launchers, pipeline, worker).unwrap_err().id;
+        let id = |launchers: &[Launcher], pipeline, worker| {
+            choose(launchers, pipeline, PipelineKind::Session, worker)
+                .unwrap_err()
+                .id
+        };
         assert_eq!(id(&[], "webrtc-detect", true), ErrorId::NoLauncher);
         let full = [launcher("a", 4, 4)];
         assert_eq!(id(&full, "webrtc-detect", true), ErrorId::TooManySessions);
         let free = [launcher("a", 0, 4)];
         assert_eq!(id(&free, "webrtc-detect", false), ErrorId::NoWorker);
-        assert!(choose(&free, "webrtc-local", false).is_ok());
+        assert!(choose(&free, "webrtc-local", PipelineKind::Session, false).is_ok());
         // A worker's pipeline is not for clients.
         assert_eq!(id(&free, "yolox-worker", true), ErrorId::UnknownPipeline);
-        let error = choose(&free, "webrtc-detct", true).unwrap_err();
+        let error = choose(&free, "webrtc-detct", PipelineKind::Session, true).unwrap_err();
         assert!(
             error.message.contains("Did you mean `webrtc-detect`?"),
             "{}",
             error.message
         );
-        let error = choose(&free, "zzz", true).unwrap_err();
+        let error = choose(&free, "zzz", PipelineKind::Session, true).unwrap_err();
         assert!(
             error.message.contains("There are: webrtc-detect, webrtc-local."),
             "{}",

@@ -1,31 +1,30 @@
-//! How many messages a client may send.
+//! How much of something may happen: messages of a client, starts of sessions.
 
 use std::time::Instant;
 
-/// A token bucket: `BURST` messages at once, `PER_SECOND` in the long run.
-///
-/// A browser that joins sends its answer and a burst of some twenty candidates.
+/// A token bucket: `burst` at once, `per_second` in the long run.
 #[derive(Debug)]
 pub(crate) struct Bucket {
+    burst: f64,
+    per_second: f64,
     tokens: f64,
     filled: Instant,
 }
 
 impl Bucket {
-    const BURST: f64 = 30.0;
-    const PER_SECOND: f64 = 1.0;
-
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(burst: u32, per_second: u32, now: Instant) -> Self {
         Self {
-            tokens: Self::BURST,
+            burst: burst.into(),
+            per_second: per_second.into(),
+            tokens: burst.into(),
             filled: now,
         }
     }
 
     /// Takes one token; false if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * Self::PER_SECOND;
-        self.tokens = (self.tokens + gained).min(Self::BURST);
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + gained).min(self.burst);
         self.filled = now;
         let enough = self.tokens >= 1.0;
         if enough {
@@ -44,7 +43,7 @@ mod tests {
     #[test]
     fn a_burst_passes_and_then_one_a_second() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(start);
+        let mut bucket = Bucket::new(30, 1, start);
         assert_eq!((0..40).filter(|_| bucket.take(start)).count(), 30);
         assert!(!bucket.take(start + Duration::from_millis(900)));
         assert!(bucket.take(start + Duration::from_millis(1100)));

@@ -83,6 +83,7 @@ pub enum Action {
     /// Listen for the session's predictions and for its launcher's events.
     Open {
         session: String,
+        pipeline: String,
         placement: Placement,
     },
     /// Stop listening for them.
