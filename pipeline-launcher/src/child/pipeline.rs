@@ -37,6 +37,7 @@ impl Pipeline {
             let factory = element.factory().map(|factory| factory.name());
             let properties: &[&str] = match factory.as_deref() {
                 Some("redisstreamsink") => &["participant-id", "worker-id"],
+                Some("detectionjoin") => &["participant-id"],
                 Some("redisstreamsrc") => &["consumer"],
                 _ => &[],
             };

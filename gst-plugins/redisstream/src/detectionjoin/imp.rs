@@ -12,8 +12,9 @@
  * A frame is known by its frame meta's timestamp, if an element before the `tee` has attached one, else by its PTS; of
  * frames with one timestamp the running time decides. Both branches must leave these as they are.
  *
- * `max-wait` is added to the pipeline's latency, so a sink that synchronises shows frames evenly and none is late.
- * While Redis is away, frames pass at once.
+ * `max-wait` is added to the pipeline's latency, so a sink that synchronises shows frames evenly and none is late. The
+ * first frame after a start or a flush waits 50 ms at most: sinks need it to begin. While Redis is away, frames pass at
+ * once.
  *
  * ## Example: worker and session in one pipeline, every frame is looked at
  * ```bash
@@ -21,7 +22,7 @@
  *   videotestsrc is-live=true num-buffers=30 ! video/x-raw,width=320,height=320,framerate=10/1 ! tee name=frames \
  *   frames. ! queue ! jpegenc ! redisstreamsink participant-id=me leaky=no expiry=30000 \
  *   frames. ! queue ! detectionjoin participant-id=me ! overlay ! videoconvert ! fakesink sync=true \
- *   redisstreamsrc num-buffers=30 ! jpegdec ! yoloxdetect model=blobs.onnx ! redisstreamsink payload=detections
+ *   redisstreamsrc num-buffers=30 ! jpegdec ! yoloxdetect model=blobs.onnx ! redisstreamsink payload=detections async=false
  * ```
  */
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Frames that have left are remembered for answers that come late.
 const REMEMBERED: usize = 256;
-/// So long after the one before a frame leaves while the pipeline is paused. Not at once: the sink plays a little
-/// earlier than this element.
-const PREROLL_STEP: Duration = Duration::from_millis(50);
+/// So long a frame waits while sinks may need it to begin. Not shorter: a sink plays a little earlier than this element.
+const PREROLL_WAIT: Duration = Duration::from_millis(50);
 /// Answers that may be ahead of their frames.
 const MAX_EARLY: usize = 64;
 
@@ -45,7 +44,7 @@ pub(super) enum Fate<A> {
     Superseded,
     /// No answer can come: Redis is away.
     Disconnected,
-    /// No answer can come: the pipeline is paused, nothing is published, and the sink waits for a frame.
+    /// Sinks wait for a frame before they play, `redisstreamsink` too: nothing is published yet.
     Prerolled,
     /// Nothing says which frame it is.
     Unidentified,
@@ -113,6 +112,15 @@ struct Frame<A> {
     fate: Option<Fate<A>>,
 }
 
+/// Whether sinks wait for a first frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Preroll {
+    Wanted,
+    /// The frame has left, but whoever took it has not come back.
+    Given,
+    Done,
+}
+
 enum Item<T> {
     Frame(T),
     Other(T),
@@ -127,6 +135,7 @@ pub(super) struct Line<T, A> {
     early: VecDeque<(Heard, A)>,
     listening: bool,
     running: bool,
+    preroll: Preroll,
     /// When it was asked for the first time what is next, since something left.
     asked: Option<Instant>,
     /// Unix time in microseconds: an answer to a frame captured before is not for the frames that follow.
@@ -145,6 +154,7 @@ impl<T, A> Line<T, A> {
             early: VecDeque::new(),
             listening: true,
             running: false,
+            preroll: Preroll::Wanted,
             asked: None,
             begun,
             counts: Counts::default(),
@@ -215,9 +225,13 @@ impl<T, A> Line<T, A> {
     pub(super) fn set_running(&mut self, running: bool, now: Instant) {
         self.running = running;
         if running {
-            for frame in self.frames.range_mut(self.departed..) {
-                frame.since = now;
-            }
+            self.restart_waiting(now);
+        }
+    }
+
+    fn restart_waiting(&mut self, now: Instant) {
+        for frame in self.frames.range_mut(self.departed..) {
+            frame.since = now;
         }
     }
 
@@ -307,7 +321,7 @@ impl<T, A> Line<T, A> {
 
     /// Takes what may leave now.
     pub(super) fn next(&mut self, now: Instant) -> Next<T, A> {
-        let asked = *self.asked.get_or_insert(now);
+        let asked = self.note_asked(now);
         if let Some(until) = self.head_waits_until(asked, now) {
             return Next::WaitsUntil(until);
         }
@@ -321,6 +335,15 @@ impl<T, A> Line<T, A> {
         }
     }
 
+    /// Since when it is asked what is next.
+    fn note_asked(&mut self, now: Instant) -> Instant {
+        if self.asked.is_none() && self.preroll == Preroll::Given {
+            self.preroll = Preroll::Done;
+            self.restart_waiting(now);
+        }
+        *self.asked.get_or_insert(now)
+    }
+
     /// Until when the first in line waits; none: it leaves now, and if it is a frame it is known why.
     fn head_waits_until(&mut self, asked: Instant, now: Instant) -> Option<Instant> {
         if !matches!(self.items.front(), Some(Item::Frame(_))) {
@@ -330,8 +353,9 @@ impl<T, A> Line<T, A> {
         if frame.fate.is_some() {
             return None;
         }
-        let (until, fate) = if !self.running {
-            (asked + PREROLL_STEP.min(self.max_wait), Fate::Prerolled)
+        let (until, fate) = if !self.running || self.preroll == Preroll::Wanted {
+            let wait = PREROLL_WAIT.min(self.max_wait);
+            (asked.max(frame.since) + wait, Fate::Prerolled)
         } else if !self.listening {
             (now, Fate::Disconnected)
         } else {
@@ -347,6 +371,9 @@ impl<T, A> Line<T, A> {
     fn depart(&mut self) -> Fate<A> {
         let fate = self.frames[self.departed].fate.take().unwrap_or(Fate::TimedOut);
         self.departed += 1;
+        if self.preroll == Preroll::Wanted {
+            self.preroll = Preroll::Given;
+        }
         match fate {
             Fate::Passed => {}
             Fate::Joined(_) => self.counts.joined += 1,
@@ -368,6 +395,7 @@ impl<T, A> Line<T, A> {
         self.departed = 0;
         self.early.clear();
         self.asked = None;
+        self.preroll = Preroll::Wanted;
         self.begun = begun;
         rest.filter_map(|item| match item {
             Item::Frame(_) => None,

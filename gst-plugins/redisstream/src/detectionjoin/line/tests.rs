@@ -25,6 +25,7 @@ fn heard(frame: u32, seq: Option<u64>) -> Heard {
 fn line() -> (Line<u32, u32>, Instant) {
     let (mut line, now) = (Line::new(MAX_WAIT, 0), Instant::now());
     line.set_running(true, now);
+    line.preroll = Preroll::Done;
     (line, now)
 }
 
@@ -115,6 +116,7 @@ fn an_answer_of_v1_is_the_end_of_waiting_for_earlier_ones() {
 fn an_answer_may_be_ahead_of_its_frame() {
     let mut line: Line<u32, u32> = Line::new(Duration::ZERO, 0);
     let now = Instant::now();
+    line.preroll = Preroll::Done;
     line.set_running(true, now);
     line.answer(heard(1, Some(0)), 1, now);
     push(&mut line, 0..2, now);
@@ -194,16 +196,18 @@ fn without_a_connection_no_frame_waits() {
 }
 
 #[test]
-fn paused_a_frame_leaves_for_the_preroll_and_time_stands_still() {
+fn paused_frames_leave_for_the_preroll_and_time_stands_still() {
     let (mut line, now) = (Line::new(MAX_WAIT, 0), Instant::now());
     assert_eq!(line.next(now), Next::Empty);
-    let now = now + PREROLL_STEP;
+    let now = now + MAX_WAIT;
     push(&mut line, 0..3, now);
+    assert_eq!(line.next(now), Next::WaitsUntil(now + PREROLL_WAIT));
+    let now = now + PREROLL_WAIT;
     assert_eq!(line.next(now), Next::Leaves(0, Fate::Prerolled));
     // The sink has it and waits.
     let later = now + 5 * MAX_WAIT;
-    assert_eq!(line.next(later), Next::WaitsUntil(later + PREROLL_STEP));
-    let later = later + PREROLL_STEP;
+    assert_eq!(line.next(later), Next::WaitsUntil(later + PREROLL_WAIT));
+    let later = later + PREROLL_WAIT;
     assert_eq!(line.next(later), Next::Leaves(1, Fate::Prerolled));
     line.set_running(true, later);
     assert_eq!(line.next(later), Next::WaitsUntil(later + MAX_WAIT));
@@ -213,11 +217,31 @@ fn paused_a_frame_leaves_for_the_preroll_and_time_stands_still() {
 }
 
 #[test]
+fn the_first_frame_does_not_keep_sinks_waiting() {
+    let (mut line, now) = line();
+    for _ in 0..2 {
+        drop(line.clear(0));
+        push(&mut line, 0..2, now);
+        assert_eq!(line.next(now), Next::WaitsUntil(now + PREROLL_WAIT));
+        let now = now + PREROLL_WAIT;
+        assert_eq!(line.next(now), Next::Leaves(0, Fate::Prerolled));
+        // When it is through, the others' time begins.
+        let now = now + 5 * MAX_WAIT;
+        assert_eq!(line.next(now), Next::WaitsUntil(now + MAX_WAIT));
+    }
+    drop(line.clear(0));
+    push(&mut line, 0..1, now);
+    line.answer(heard(0, Some(0)), 0, now);
+    assert_eq!(line.next(now), Next::Leaves(0, Fate::Joined(0)));
+}
+
+#[test]
 fn after_a_flush_old_answers_are_for_nobody() {
     let (mut line, now) = line();
     push(&mut line, 0..2, now);
     line.push(100);
     assert_eq!(line.clear(1000), [100]);
+    line.preroll = Preroll::Done;
     push(&mut line, 0..1, now);
     let captured = |captured| Heard {
         captured: Some(captured),
