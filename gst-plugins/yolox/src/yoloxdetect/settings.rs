@@ -294,7 +294,9 @@ fn reports(defaults: &Settings) -> Vec<glib::ParamSpec> {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb(
-                "execution-provider; numbers of frames, inferred, skipped (-interval, -gap, -qos), detections,                  mean-batch-size; and of preprocess, wait, infer and postprocess the last-, mean-, p50-, p90-, p99-                  and max- time (-us) in microseconds",
+                "execution-provider; numbers of frames, inferred, skipped (-interval, -gap, -qos), detections, \
+                 mean-batch-size; and of preprocess, wait, infer and postprocess the last-, mean-, p50-, p90-, p99- \
+                 and max- time (-us) in microseconds",
             )
             .read_only()
             .build(),
