@@ -110,8 +110,10 @@ impl Picture<'_> {
             }
             let ahead = place.left % (1 << shift_x);
             self.mix_samples(component, place, [plate, ink], |rows, sums| {
-                for (x, share) in rows.flat_map(|y| text(y).iter().enumerate()) {
-                    sums[(x + ahead) >> shift_x] += u32::from(*share);
+                for y in rows {
+                    for (x, share) in text(y).iter().enumerate() {
+                        sums[(x + ahead) >> shift_x] += u32::from(*share);
+                    }
                 }
             });
         }
@@ -189,33 +191,40 @@ impl Picture<'_> {
         let (width, height) = (self.area.width(), self.area.height());
         let columns = place.left >> shift_x..cells(place.right, shift_x);
         let mut sums = vec![0; columns.len()];
+        let widths = [columns.start, columns.start + 1, columns.end.saturating_sub(1)].map(|cell_x| {
+            let (columns, count) = pixels(cell_x, shift_x, place.left..place.right, width);
+            (columns.len(), count)
+        });
+        // Of the first, the inner and the last columns; the same for most rows.
+        let mut means = [Mean::default(); 3];
+        let mut heights = (0, 0);
         for cell_y in place.top >> shift_y..cells(place.bottom, shift_y) {
-            let (rows, row_count) = pixels(cell_y, shift_y, place.top..place.bottom, height);
-            sums.fill(0);
-            add_ink(rows.clone(), &mut sums);
-            let mean = |cell_x| {
-                let (columns, column_count) = pixels(cell_x, shift_x, place.left..place.right, width);
-                Mean::new([plate, ink], rows.len() * columns.len(), row_count * column_count)
-            };
-            let (first, inner, last) = (
-                mean(columns.start),
-                mean(columns.start + 1),
-                mean(columns.end - 1),
-            );
-            let samples = self.row(component, cell_y, columns.clone()).iter_mut();
-            for ((cell_x, sample), sum) in columns.clone().zip(samples.step_by(component.step)).zip(&sums) {
-                let mean = match cell_x {
-                    x if x == columns.start => &first,
-                    x if x + 1 == columns.end => &last,
-                    _ => &inner,
+            let (rows, count) = pixels(cell_y, shift_y, place.top..place.bottom, height);
+            if heights != (rows.len(), count) {
+                heights = (rows.len(), count);
+                let mean = |(columns, column_count)| {
+                    Mean::new([plate, ink], rows.len() * columns, count * column_count)
                 };
-                *sample = mean.of(*sample, *sum);
+                means = widths.map(mean);
             }
+            let [first, inner, last] = &means;
+            sums.fill(0);
+            add_ink(rows, &mut sums);
+            let samples = self.row(component, cell_y, columns.clone()).iter_mut();
+            let mut samples = samples.step_by(component.step).zip(&sums);
+            let edges = [(samples.next(), first), (samples.next_back(), last)];
+            for (edge, mean) in edges {
+                if let Some((sample, sum)) = edge {
+                    *sample = mean.of(*sample, *sum);
+                }
+            }
+            samples.for_each(|(sample, sum)| *sample = inner.of(*sample, *sum));
         }
     }
 }
 
 /// The mean of a sample's pixels, some of which are painted.
+#[derive(Debug, Clone, Copy, Default)]
 struct Mean {
     old: f32,
     painted: f32,
