@@ -18,6 +18,7 @@ const PACKED: [([usize; 3], usize); 6] = [
 
 const BT601: (f64, f64) = (0.299, 0.114);
 const BT709: (f64, f64) = (0.2126, 0.0722);
+const BT2020: (f64, f64) = (0.2627, 0.0593);
 
 /// A pattern with steep edges: component `c` (0 is blue) at (x, y).
 fn pattern(x: usize, y: usize, c: usize) -> u8 {
@@ -135,17 +136,25 @@ fn a_picture_of_the_models_size_is_copied() {
 
 #[test]
 fn a_preprocessor_is_used_again() {
-    let layout = packed(50, 20, [2, 1, 0], 3);
-    let pixels = packed_pixels(&layout, 150);
-    let black = vec![0; pixels.len()];
-    let mut preprocessor = Preprocessor::new(layout, (32, 32));
-    let mut again = vec![0.0; 3 * 32 * 32];
-    preprocessor.pad(&mut again);
-    for pixels in [&pixels, &black, &pixels] {
-        let picture = Picture::new(layout, one_plane(pixels, 150)).unwrap();
-        preprocessor.fill(&picture, &mut again);
+    // Of two rows, the scaled ones of the last picture are still there.
+    for size in [(50, 20), (50, 2)] {
+        let layout = packed(size.0, size.1, [2, 1, 0], 3);
+        let pixels = packed_pixels(&layout, 150);
+        let black = vec![0; pixels.len()];
+        let mut preprocessor = Preprocessor::new(layout, (32, 32));
+        let mut again = vec![0.0; 3 * 32 * 32];
+        preprocessor.pad(&mut again);
+        for pixels in [&pixels, &black, &pixels] {
+            let picture = Picture::new(layout, one_plane(pixels, 150)).unwrap();
+            preprocessor.fill(&picture, &mut again);
+            assert_eq!(
+                again,
+                tensor(layout, one_plane(pixels, 150), (32, 32)),
+                "{size:?}"
+            );
+        }
+        assert_eq!(again, pattern_tensor(size, (32, 32)), "{size:?}");
     }
-    assert_eq!(again, pattern_tensor((50, 20), (32, 32)));
 }
 
 #[test]
@@ -250,6 +259,38 @@ fn grey_is_three_times_luma() {
     let tensor = tensor(layout, one_plane(&luma, 4), (4, 4));
     let expected: Vec<f32> = luma.iter().map(|value| f32::from(*value)).collect();
     assert!(tensor.chunks(16).all(|plane| plane == expected));
+}
+
+/// Compares what becomes of one colour with the standards' formula.
+fn assert_formula([y, u, v]: [u8; 3], (kr, kb): (f64, f64), full: bool) {
+    let found = colour([y, u, v], (kr, kb), full, (0, 0));
+    let (y, scale) = if full {
+        (f64::from(y), 1.0)
+    } else {
+        ((f64::from(y) - 16.0) * 255.0 / 219.0, 255.0 / 224.0)
+    };
+    let (u, v) = ((f64::from(u) - 128.0) * scale, (f64::from(v) - 128.0) * scale);
+    let (red, blue) = (y + 2.0 * (1.0 - kr) * v, y + 2.0 * (1.0 - kb) * u);
+    let green = (y - kr * red - kb * blue) / (1.0 - kr - kb);
+    for (found, exact) in found.iter().zip([blue, green, red]) {
+        let distance = (f64::from(*found) - exact.clamp(0.0, 255.0)).abs();
+        assert!(distance <= 0.53, "{found} is not {exact}");
+    }
+}
+
+#[test]
+fn extreme_colours_follow_the_formula() {
+    let samples = [0, 1, 15, 16, 64, 127, 128, 129, 200, 235, 240, 254, 255];
+    for matrix in [BT601, BT709, BT2020] {
+        for y in samples {
+            for u in samples {
+                for v in samples {
+                    assert_formula([y, u, v], matrix, true);
+                    assert_formula([y, u, v], matrix, false);
+                }
+            }
+        }
+    }
 }
 
 /// Bilinear interpolation by its definition.
@@ -425,12 +466,39 @@ proptest! {
 
     #[test]
     fn full_resolution_yuv_follows_the_formula(y: u8, u: u8, v: u8, full: bool) {
-        let found = colour([y, u, v], BT601, full, (0, 0));
-        let (y, u, v) = (f64::from(y), f64::from(u) - 128.0, f64::from(v) - 128.0);
-        let (y, scale) = if full { (y, 1.0) } else { ((y - 16.0) * 255.0 / 219.0, 255.0 / 224.0) };
-        let exact = [y + 1.772 * u * scale, y - (0.344_136 * u + 0.714_136 * v) * scale, y + 1.402 * v * scale];
-        for (found, exact) in found.iter().zip(exact) {
-            prop_assert!((f64::from(*found) - exact.clamp(0.0, 255.0)).abs() <= 0.53, "{found} is not {exact}");
+        assert_formula([y, u, v], BT601, full);
+    }
+
+    #[test]
+    fn subsampled_colours_are_interpolated(
+        width in 1usize..20, height in 1usize..12, cosited: bool, tall: bool, seed in prop::collection::vec(0u8.., 40),
+    ) {
+        let chroma = if cosited { Chroma::Cosited } else { Chroma::Centred };
+        let layout = planar((width, height), BT601, true, chroma, (1, u32::from(!tall)));
+        let (columns, rows) = (width.div_ceil(2), if tall { height } else { height.div_ceil(2) });
+        let luma = vec![128; width * height];
+        let v: Vec<u8> = (0..columns * rows).map(|index| 96 + seed[index % seed.len()] / 4).collect();
+        let neutral = vec![128; v.len()];
+        let planes = [(&luma, width), (&neutral, columns), (&v, columns)].map(|(data, stride)| Plane { data, stride });
+        let tensor = tensor(layout, planes, (width, height));
+        // Where a luma sample stands among the colour samples of a row or column, and the value there.
+        let at = |x: f64, y: f64| {
+            let clip = |place: f64, size: usize| place.clamp(0.0, (size - 1) as f64) as usize;
+            let sample = |x: f64, y: f64| f64::from(v[clip(y, rows) * columns + clip(x, columns)]);
+            let (left, top) = (x.floor(), y.floor());
+            let row = |y: f64| sample(left, y) * (1.0 - (x - left)) + sample(left + 1.0, y) * (x - left);
+            row(top) * (1.0 - (y - top)) + row(top + 1.0) * (y - top)
+        };
+        let centred = |place: usize| (place as f64 + 0.5) / 2.0 - 0.5;
+        for (index, red) in tensor[2 * width * height..].iter().enumerate() {
+            let (x, y) = (index % width, index / width);
+            let v = at(
+                if cosited { x as f64 / 2.0 } else { centred(x) },
+                if tall { y as f64 } else { centred(y) },
+            );
+            let exact = 128.0 + 1.402 * (v - 128.0);
+            // Colour differences are rounded to whole numbers before they become colours.
+            prop_assert!((f64::from(*red) - exact).abs() <= 1.402 * 0.57 + 0.53, "{red} is not {exact} at ({x}, {y})");
         }
     }
 
