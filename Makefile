@@ -26,7 +26,7 @@ check: setup-test ui
 	npm --prefix ui run check
 	cargo run --quiet -p pipeline-launcher $(features) -- check --deny-warnings pipelines
 
-# Measures accuracy against YOLOX's own demo; needs a local data folder (see bench/README.md).
+# Measures accuracy, speed and tracking; needs a local data folder (see bench/README.md).
 bench: build model
 	bench/run.sh
 
