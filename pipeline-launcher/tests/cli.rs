@@ -67,6 +67,18 @@ fn run_ends_with_the_stream_and_with_its_code() {
     let output = launcher(&["run", file.path().to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
 
+    // No terminal, so a line of figures at first, and then now and then.
+    let file = described("videotestsrc is-live=true num-buffers=45 ! video/x-raw,framerate=30/1 ! fakesink");
+    let output = launcher(&["run", file.path().to_str().unwrap()]);
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains(" frames/s, "), "{said}");
+
+    let file = described("videotestsrc ! videoscal ! fakesink");
+    let output = launcher(&["run", file.path().to_str().unwrap()]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("did you mean `videoscale`?"), "{said}");
+
     let file = described("filesrc location=/none/here ! fakesink");
     let output = launcher(&["run", file.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod list;
+mod live;
 pub mod run;
 pub mod serve;
 pub mod up;

@@ -9,12 +9,13 @@ use sightline_protocol::rpc::{Params, PipelineKind};
 
 use sightline_service::redis::RedisArgs;
 
+use super::live::Live;
 use super::serve;
 use crate::config::Folders;
 use crate::control::{Command, Network, Report, Start};
-use crate::description::{self, Description, Severity};
+use crate::description::{self, Description, Problem, Severity, installed};
 use crate::models::Models;
-use crate::supervisor::process::Exit;
+use crate::supervisor::process::{Exit, Process};
 use crate::supervisor::spare::Spares;
 
 #[derive(Debug, Args)]
@@ -34,6 +35,7 @@ pub struct RunArgs {
 }
 
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    crate::plugins::init()?;
     let description = find(&args)?;
     if description.kind == PipelineKind::Session {
         bail!(
@@ -60,26 +62,37 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         max_open_files: None,
     };
     process.send(&Command::Start(Box::new(start))).await?;
-    let exit = loop {
+    let mut live = Live::new();
+    let exit = follow(process, &description.name, &mut live).await?;
+    live.close();
+    match exit {
+        Exit::Success => Ok(ExitCode::SUCCESS),
+        exit => {
+            live.say(&format!("{}: {exit}", description.name));
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Shows what the pipeline's process reports until it ends, or Ctrl-C ends it.
+async fn follow(mut process: Process, name: &str, live: &mut Live) -> anyhow::Result<Exit> {
+    let mut runs = false;
+    loop {
         let report = tokio::select! {
             report = process.report() => report,
             signal = tokio::signal::ctrl_c() => {
                 signal?;
-                break process.stop().await;
+                return Ok(process.stop().await);
             }
         };
         match report {
-            Some(Report::Running) => eprintln!("{} runs; Ctrl-C ends it", description.name),
-            Some(Report::Failed(failure)) => eprintln!("{} failed: {}", description.name, failure.message),
+            Some(Report::Running) if !std::mem::replace(&mut runs, true) => {
+                live.say(&format!("{name} runs; Ctrl-C ends it"));
+            }
+            Some(Report::Progress(progress)) => live.show(&progress),
+            Some(Report::Failed(failure)) => live.say(&format!("{name} failed: {}", failure.message)),
             Some(_) => {}
-            None => break process.wait().await,
-        }
-    };
-    match exit {
-        Exit::Success => Ok(ExitCode::SUCCESS),
-        exit => {
-            eprintln!("{}: {exit}", description.name);
-            Ok(ExitCode::FAILURE)
+            None => return Ok(process.wait().await),
         }
     }
 }
@@ -93,15 +106,18 @@ fn find(args: &RunArgs) -> anyhow::Result<Description> {
     };
     let source = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read the pipeline description {}", path.display()))?;
-    let (description, problems) = description::parse(&source);
+    let (draft, mut problems) = description::draft(&source);
+    if let Some(draft) = &draft {
+        problems.extend(installed::check(draft, &source));
+    }
     for problem in &problems {
         eprintln!("{}", problem.render(&path));
     }
-    let errors = problems
-        .iter()
-        .filter(|problem| problem.severity == Severity::Error)
-        .count();
-    description.with_context(|| format!("{} has {errors} errors", path.display()))
+    let is_error = |problem: &&Problem| problem.severity == Severity::Error;
+    match (draft, problems.iter().filter(is_error).count()) {
+        (Some(description), 0) => Ok(description),
+        (_, errors) => bail!("{} cannot run as it is: errors: {errors}", path.display()),
+    }
 }
 
 fn given(description: &Description, params: &[String]) -> anyhow::Result<Params> {
