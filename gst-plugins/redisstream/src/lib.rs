@@ -4,15 +4,24 @@
 //! |---|---|
 //! | `redisstreamsink` | the element that publishes frames, or what was found in them |
 //! | `redisstreamsrc` | the element that reads frames as one of a group of workers |
-//! | `connection` | runtime, connecting, reconnecting: all that both elements need of Redis |
+//! | `detectionjoin` | the element that gives frames the detections that workers found in them |
+//! | `address` | where Redis is: the properties that all elements have |
+//! | `connection` | notices, reconnecting: what the elements need of Redis besides `sightline-redis` |
+//! | `identity` | how a frame is named to workers |
 //! | `slot` | hands one item at a time between a streaming thread and a task |
-//! | `publisher`, `credits`, `answers` | the sink's task |
+//! | `publisher`, `credits` | the sink's task |
+//! | `answers` | what workers answer to a session, for the sink and the join |
 //! | `reader`, `reclaim`, `entry`, `jpeg` | the source's tasks |
+//! | `fuzz` | an entry's way through the source, without a Redis |
 
+mod address;
 mod answers;
 mod connection;
 mod credits;
+mod detectionjoin;
 mod entry;
+mod fuzz;
+mod identity;
 mod jpeg;
 mod publisher;
 mod reader;
@@ -21,9 +30,13 @@ mod redisstreamsink;
 mod redisstreamsrc;
 mod slot;
 
+#[doc(hidden)]
+pub use fuzz::fuzz_entry;
+
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     redisstreamsink::register(plugin)?;
-    redisstreamsrc::register(plugin)
+    redisstreamsrc::register(plugin)?;
+    detectionjoin::register(plugin)
 }
 
 gst::plugin_define!(

@@ -107,7 +107,15 @@ pub(crate) async fn start(
     reporter: Reporter,
 ) -> Result<impl Future<Output = ()>, Error> {
     let connection = server.connect(RESPONSE_TIMEOUT).await?;
-    let (answers, listener) = answers::answers(server.clone(), reporter.clone());
+    let credits = Credits::new(config.max_in_flight);
+    let subscribed = match &config.session {
+        Some(session) if credits.is_limited() => {
+            let pubsub = server.subscribe(&keys::predictions_channel(session)).await?;
+            Some((session.clone(), pubsub))
+        }
+        _ => None,
+    };
+    let (answers, listener) = answers::answers(server.clone(), subscribed, reporter.clone());
     let link = Link::new(
         server,
         connection,
@@ -116,7 +124,7 @@ pub(crate) async fn start(
         reporter.clone(),
     );
     let mut publisher = Publisher {
-        credits: Credits::new(config.max_in_flight),
+        credits,
         session: Session::default(),
         config,
         slot,
@@ -161,7 +169,7 @@ impl Publisher {
             let expiry = self.credits.next_expiry();
             tokio::select! {
                 biased;
-                Some(header) = self.answers.received.recv() => self.answered(&header),
+                Some(received) = self.answers.received.recv() => self.answered(&received.header),
                 () = sleep_until(expiry) => {
                     let expired = self.credits.expire(Instant::now()) as u64;
                     self.stats.expired_credits.fetch_add(expired, Ordering::Relaxed);
@@ -260,13 +268,13 @@ impl Publisher {
     async fn write(&mut self, pipeline: &Pipeline) -> Written {
         loop {
             let mut connection = self.link.connection().await;
-            let Err(error) = connection::execute(&mut connection, pipeline).await else {
+            let Err(failed) = connection::execute(&mut connection, pipeline).await else {
                 self.link.healthy();
                 return Written::Yes;
             };
-            match Severity::of(&error) {
+            match Severity::of(&failed.error) {
                 Severity::Lost => {
-                    self.link.lost(&error);
+                    self.link.lost(&failed.error);
                     if !self.config.leaky {
                         continue;
                     }
@@ -285,9 +293,7 @@ impl Publisher {
                 }
                 Severity::NoGroup | Severity::Permanent => {
                     self.count_dropped();
-                    let cause = connection::describe(&error);
-                    let cause = format!("cannot write to `{}`: {cause}", self.config.stream);
-                    let text = self.link.server().refused(&cause).to_string();
+                    let text = self.link.server().refused(&failed.to_string()).to_string();
                     // In this order: what the streaming thread then posts says nothing.
                     self.reporter.fail(&text);
                     self.slot.fail(text);

@@ -196,28 +196,28 @@ impl Reader {
         let mut connection = self.link.connection().await;
         match connection::execute(&mut connection, pipeline).await {
             Ok(()) => Ok(()),
-            Err(error) => self.mishap(error).await,
+            Err(failed) => self.mishap_of(&failed.error, failed.to_string()).await,
         }
     }
 
     async fn mishap(&mut self, error: RedisError) -> Result<(), Failed> {
-        match Severity::of(&error) {
+        let cause = self.config.describe(&error);
+        self.mishap_of(&error, cause).await
+    }
+
+    async fn mishap_of(&mut self, error: &RedisError, cause: String) -> Result<(), Failed> {
+        match Severity::of(error) {
             Severity::Lost => {
-                self.link.lost(&error);
+                self.link.lost(error);
                 Ok(())
             }
             Severity::Full | Severity::NoGroup => {
-                let cause = self.config.describe(&error);
                 self.reporter.warn(self.link.server().refused(&cause));
                 tokio::time::sleep(PAUSE_AFTER_ERROR).await;
                 Ok(())
             }
             Severity::Permanent => {
-                let text = self
-                    .link
-                    .server()
-                    .refused(&self.config.describe(&error))
-                    .to_string();
+                let text = self.link.server().refused(&cause).to_string();
                 // In this order: what the streaming thread then posts says nothing.
                 self.reporter.fail(&text);
                 self.slot.fail(text);

@@ -8,7 +8,7 @@ use redis::{RedisError, Value};
 use sightline_protocol::unix_micros;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::connection::{self, Link, Reporter, Severity};
+use crate::connection::{self, CommandError, Link, Reporter, Severity};
 use crate::entry::{self, DeadReason, RawEntry};
 use crate::reader::{Config, Stats, dead_letter_text};
 
@@ -45,22 +45,27 @@ impl Reclaimer {
             for stream in &config.streams {
                 match self.sweep(stream).await {
                     Ok(()) => self.link.healthy(),
-                    Err(error) if Severity::of(&error) == Severity::Lost => self.link.lost(&error),
-                    // The reader creates the group again.
-                    Err(error) if Severity::of(&error) == Severity::NoGroup => {}
-                    Err(error) => {
-                        let cause =
-                            format!("cannot reclaim from `{stream}`: {}", connection::describe(&error));
-                        self.reporter.warn(self.link.server().refused(&cause));
-                    }
+                    Err(failed) => self.mishap(stream, &failed),
                 }
+            }
+        }
+    }
+
+    fn mishap(&mut self, stream: &str, failed: &CommandError) {
+        match Severity::of(&failed.error) {
+            Severity::Lost => self.link.lost(&failed.error),
+            // The reader creates the group again.
+            Severity::NoGroup => {}
+            Severity::Full | Severity::Permanent => {
+                let cause = format!("cannot reclaim from `{stream}`: {failed}");
+                self.reporter.warn(self.link.server().refused(&cause));
             }
         }
     }
 
     /// Buries a stream's abandoned entries. They are never looked at again: they are late, and a picture that
     /// killed one worker must not kill the next.
-    async fn sweep(&mut self, stream: &str) -> Result<(), RedisError> {
+    async fn sweep(&mut self, stream: &str) -> Result<(), CommandError> {
         let mut cursor = "0-0".to_owned();
         for _ in 0..MAX_ROUNDS {
             let (next, claimed) = self.claim(stream, &cursor).await?;
@@ -95,7 +100,7 @@ impl Reclaimer {
         Ok((next, entry::entries(stream, claimed, unix_micros())))
     }
 
-    async fn bury(&mut self, entries: &[RawEntry]) -> Result<(), RedisError> {
+    async fn bury(&mut self, entries: &[RawEntry]) -> Result<(), CommandError> {
         let config = &self.config;
         let mut pipeline = connection::pipe();
         for entry in entries {

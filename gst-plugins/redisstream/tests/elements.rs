@@ -85,7 +85,7 @@ fn every_property_is_described() {
         }
     }
     let sink = make("redisstreamsink");
-    assert!(!sink.property::<bool>("sync"));
+    assert!(!sink.property::<bool>("sync") && !sink.property::<bool>("async"));
     let consumers =
         [make("redisstreamsrc"), make("redisstreamsrc")].map(|src| src.property::<String>("consumer"));
     assert_ne!(consumers[0], consumers[1]);

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError};
 use rustls::{AlertDescription, CertificateError};
@@ -61,8 +62,11 @@ pub fn describe(error: &RedisError) -> String {
     }
 }
 
+/// redis hands out its source in an `Arc`.
 fn tls(error: &RedisError) -> Option<&rustls::Error> {
-    let source = error.source()?;
+    let source = error
+        .source()?
+        .downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()?;
     source
         .downcast_ref::<rustls::Error>()
         .or_else(|| source.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref())
@@ -71,7 +75,7 @@ fn tls(error: &RedisError) -> Option<&rustls::Error> {
 fn describe_tls(error: &rustls::Error) -> String {
     use rustls::Error as Tls;
     let hint = match error {
-        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "no authority that is trusted here has signed it: name the one that has by the property \
              `tls-ca-file` or the environment's SSL_CERT_FILE"
         }

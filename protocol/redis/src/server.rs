@@ -8,7 +8,8 @@ use std::time::Duration;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError, RedisResult,
+    ServerErrorKind, Value,
 };
 
 use crate::{Error, Tls, describe, mask};
@@ -48,7 +49,7 @@ impl Server {
             .set_tcp_settings(tcp);
         let client = if tls.is_empty() {
             Client::open(info)
-        } else if !matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. }) {
+        } else if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
             return Err(invalid(
                 "certificates are given, but only rediss:// uses TLS".into(),
             ));
@@ -101,8 +102,17 @@ impl Server {
             .await
             .map_err(|error| Error::Connect {
                 url: self.url.clone(),
-                cause: describe(&error),
+                cause: self.describe(&error),
             })
+    }
+
+    fn describe(&self, error: &RedisError) -> String {
+        let plain = matches!(self.client.get_connection_info().addr(), ConnectionAddr::Tcp(..));
+        let hung_up = error.is_connection_dropped() && !error.is_connection_refusal();
+        if plain && hung_up {
+            return format!("{error}; one that speaks TLS needs a URL with rediss://");
+        }
+        describe(error)
     }
 }
 

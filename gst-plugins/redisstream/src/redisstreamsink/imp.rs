@@ -40,8 +40,10 @@ use sightline_protocol::{FrameHeader, Prediction, keys, unix_micros};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Leaky, Payload};
-use crate::connection::{self, Error, Notice, Reporter, Server};
+use crate::address::Address;
+use crate::connection::{Error, Reporter};
 use crate::entry::published_micros;
+use crate::identity::rtp_timestamp;
 use crate::publisher::{self, Answer, Config, Frame, Item, Stats};
 use crate::slot::{Slot, Stop};
 
@@ -60,7 +62,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 #[derive(Debug, Clone)]
 struct Settings {
-    url: String,
+    address: Address,
     stream: Option<String>,
     payload: Payload,
     participant_id: Option<String>,
@@ -74,7 +76,7 @@ struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            url: connection::default_url(),
+            address: Address::default(),
             stream: None,
             payload: Payload::default(),
             participant_id: None,
@@ -120,7 +122,7 @@ impl Settings {
     }
 }
 
-/// What lives from `start()` to `stop()`.
+/// What lives from READY to READY.
 struct Started {
     settings: Settings,
     slot: Arc<Slot<Item>>,
@@ -327,24 +329,11 @@ impl RedisStreamSink {
     }
 
     fn reporter(&self) -> Reporter {
-        let element = self.obj().downgrade();
-        Reporter::new(move |notice| {
-            let Some(element) = element.upgrade() else { return };
-            match notice {
-                Notice::Warning(text) => {
-                    gst::warning!(CAT, obj = element, "{text}");
-                    gst::element_warning!(element, gst::ResourceError::Write, ("{text}"));
-                }
-                Notice::Failure(text) => {
-                    gst::error!(CAT, obj = element, "{text}");
-                    gst::element_error!(element, gst::ResourceError::Write, ("{text}"));
-                }
-            }
-        })
+        Reporter::of_element(&*self.obj(), *CAT, gst::ResourceError::Write)
     }
 
     fn connect(&self, settings: Settings) -> Result<(), Error> {
-        let server = Server::new(&settings.url)?;
+        let server = settings.address.server()?;
         let slot = Arc::new(Slot::default());
         let stats = Arc::new(Stats::default());
         let cancelled = CancellationToken::new();
@@ -370,6 +359,19 @@ impl RedisStreamSink {
         Ok(())
     }
 
+    fn start(&self) -> Result<(), gst::StateChangeError> {
+        let settings = lock(&self.settings).clone();
+        self.connect(settings).map_err(|error| {
+            let kind = if error.is_setting() {
+                gst::ResourceError::Settings
+            } else {
+                gst::ResourceError::OpenWrite
+            };
+            gst::element_imp_error!(self, kind, ("{error}"));
+            gst::StateChangeError
+        })
+    }
+
     fn stats(&self) -> gst::Structure {
         let stats = lock(&self.state).stats.clone();
         let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -386,13 +388,6 @@ impl RedisStreamSink {
     }
 }
 
-/// A PTS in the 90 kHz clock of RTP video; without a PTS, the time of day in it.
-fn rtp_timestamp(pts: Option<gst::ClockTime>) -> u32 {
-    let nanos = pts.map_or_else(|| u128::from(unix_micros()) * 1000, |pts| pts.nseconds().into());
-    // Wraps, as RTP timestamps do.
-    (nanos * 90_000 / 1_000_000_000) as u32
-}
-
 #[glib::object_subclass]
 impl ObjectSubclass for RedisStreamSink {
     const NAME: &'static str = "GstRedisStreamSink";
@@ -405,6 +400,8 @@ impl ObjectImpl for RedisStreamSink {
         self.parent_constructed();
         // Frames are wanted as soon as they are there.
         self.obj().set_sync(false);
+        // The answers' sink in a session's own pipeline has nothing to show before the session's sink runs.
+        self.obj().set_async(false);
     }
 
     fn properties() -> &'static [glib::ParamSpec] {
@@ -420,11 +417,10 @@ impl ObjectImpl for RedisStreamSink {
             }
         }
         let mut settings = lock(&self.settings);
+        if settings.address.set(pspec.name(), value) {
+            return;
+        }
         match pspec.name() {
-            "url" => {
-                let url = value.get::<Option<String>>().ok().flatten();
-                settings.url = url.unwrap_or_else(connection::default_url);
-            }
             "stream" => set(&mut settings.stream, value),
             "payload" => set(&mut settings.payload, value),
             "participant-id" => set(&mut settings.participant_id, value),
@@ -442,8 +438,10 @@ impl ObjectImpl for RedisStreamSink {
             return self.stats().to_value();
         }
         let settings = lock(&self.settings);
+        if let Some(value) = settings.address.get(pspec.name()) {
+            return value;
+        }
         match pspec.name() {
-            "url" => settings.url.to_value(),
             "stream" => settings.stream.to_value(),
             "payload" => settings.payload.to_value(),
             "participant-id" => settings.participant_id.to_value(),
@@ -459,16 +457,7 @@ impl ObjectImpl for RedisStreamSink {
 
 fn properties() -> Vec<glib::ParamSpec> {
     let defaults = Settings::default();
-    vec![
-        glib::ParamSpecString::builder("url")
-            .nick("URL")
-            .blurb(
-                "Where Redis is: redis://[[USER]:PASSWORD@]HOST[:PORT], rediss:// for TLS, or unix:///PATH; \
-                 the environment's REDIS_URL where it is set",
-            )
-            .default_value(Some(connection::DEFAULT_URL))
-            .mutable_ready()
-            .build(),
+    let own = vec![
         glib::ParamSpecString::builder("stream")
             .nick("Stream")
             .blurb("Key of the stream to write to; NULL: `images` for frames, `predictions` for detections")
@@ -525,7 +514,8 @@ fn properties() -> Vec<glib::ParamSpec> {
             .blurb("Counts of buffers by what became of them")
             .read_only()
             .build(),
-    ]
+    ];
+    Address::properties().into_iter().chain(own).collect()
 }
 
 impl GstObjectImpl for RedisStreamSink {}
@@ -555,23 +545,26 @@ impl ElementImpl for RedisStreamSink {
         });
         &TEMPLATES
     }
+
+    /// Connected in PAUSED and PLAYING: what is set in READY counts.
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::ReadyToPaused {
+            self.start()?;
+        }
+        let result = self.parent_change_state(transition);
+        let ends = transition == gst::StateChange::PausedToReady;
+        if ends || (result.is_err() && transition == gst::StateChange::ReadyToPaused) {
+            // The task ends with it.
+            lock(&self.state).started = None;
+        }
+        result
+    }
 }
 
 impl BaseSinkImpl for RedisStreamSink {
-    fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = lock(&self.settings).clone();
-        self.connect(settings).map_err(|error| match error {
-            Error::Url { .. } => gst::error_msg!(gst::ResourceError::Settings, ("{error}")),
-            _ => gst::error_msg!(gst::ResourceError::OpenWrite, ("{error}")),
-        })
-    }
-
-    fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        // The task ends with it.
-        lock(&self.state).started = None;
-        Ok(())
-    }
-
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let side = |name: &str| {
             let side = caps.structure(0)?.get::<i32>(name).ok()?;
@@ -610,17 +603,5 @@ impl BaseSinkImpl for RedisStreamSink {
             started.slot.interrupt(false);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timestamps_run_at_90_khz_and_wrap() {
-        let at = |seconds| rtp_timestamp(Some(gst::ClockTime::from_seconds(seconds)));
-        assert_eq!(at(1), 90_000);
-        assert_eq!(at(47_722), 47_722_u64.wrapping_mul(90_000) as u32);
     }
 }

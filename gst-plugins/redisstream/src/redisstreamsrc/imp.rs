@@ -29,7 +29,8 @@ use sightline_gst_common::{Entry, FrameMeta};
 use sightline_protocol::keys;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::connection::{self, Error, Notice, Reporter, Server};
+use crate::address::Address;
+use crate::connection::{Error, Reporter};
 use crate::entry::{AgeLimits, Frame};
 use crate::reader::{self, Config, Stats};
 use crate::slot::{Slot, Stop};
@@ -44,7 +45,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 #[derive(Debug, Clone)]
 struct Settings {
-    url: String,
+    address: Address,
     stream: String,
     group: String,
     consumer: String,
@@ -59,7 +60,7 @@ impl Default for Settings {
     fn default() -> Self {
         let host = hostname::get().unwrap_or_default();
         Self {
-            url: connection::default_url(),
+            address: Address::default(),
             stream: keys::IMAGES.to_owned(),
             group: keys::IMAGES_GROUP.to_owned(),
             consumer: format!(
@@ -127,7 +128,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl RedisStreamSrc {
     fn connect(&self, settings: &Settings) -> Result<(), Error> {
-        let server = Server::new(&settings.url)?;
+        let server = settings.address.server()?;
         let slot = Arc::new(Slot::default());
         let stats = Arc::new(Stats::default());
         let cancelled = CancellationToken::new();
@@ -157,20 +158,7 @@ impl RedisStreamSrc {
     }
 
     fn reporter(&self) -> Reporter {
-        let element = self.obj().downgrade();
-        Reporter::new(move |notice| {
-            let Some(element) = element.upgrade() else { return };
-            match notice {
-                Notice::Warning(text) => {
-                    gst::warning!(CAT, obj = element, "{text}");
-                    gst::element_warning!(element, gst::ResourceError::Read, ("{text}"));
-                }
-                Notice::Failure(text) => {
-                    gst::error!(CAT, obj = element, "{text}");
-                    gst::element_error!(element, gst::ResourceError::Read, ("{text}"));
-                }
-            }
-        })
+        Reporter::of_element(&*self.obj(), *CAT, gst::ResourceError::Read)
     }
 
     fn buffer(&self, frame: Frame, group: &str) -> Result<gst::Buffer, gst::FlowError> {
@@ -239,11 +227,10 @@ impl ObjectImpl for RedisStreamSrc {
         };
         let number = || value.get::<u32>().unwrap_or_default();
         let mut settings = lock(&self.settings);
+        if settings.address.set(pspec.name(), value) {
+            return;
+        }
         match pspec.name() {
-            "url" => {
-                let url = value.get::<Option<String>>().ok().flatten();
-                settings.url = url.unwrap_or_else(connection::default_url);
-            }
             "stream" => settings.stream = text(|defaults| defaults.stream),
             "group" => settings.group = text(|defaults| defaults.group),
             "consumer" => settings.consumer = text(|defaults| defaults.consumer),
@@ -266,8 +253,10 @@ impl ObjectImpl for RedisStreamSrc {
             return self.stats().to_value();
         }
         let settings = lock(&self.settings);
+        if let Some(value) = settings.address.get(pspec.name()) {
+            return value;
+        }
         match pspec.name() {
-            "url" => settings.url.to_value(),
             "stream" => settings.stream.to_value(),
             "group" => settings.group.to_value(),
             "consumer" => settings.consumer.to_value(),
@@ -283,16 +272,7 @@ impl ObjectImpl for RedisStreamSrc {
 
 fn properties() -> Vec<glib::ParamSpec> {
     let defaults = Settings::default();
-    vec![
-        glib::ParamSpecString::builder("url")
-            .nick("URL")
-            .blurb(
-                "Where Redis is: redis://[[USER]:PASSWORD@]HOST[:PORT], rediss:// for TLS, or unix:///PATH; \
-                 the environment's REDIS_URL where it is set",
-            )
-            .default_value(Some(connection::DEFAULT_URL))
-            .mutable_ready()
-            .build(),
+    let own = vec![
         glib::ParamSpecString::builder("stream")
             .nick("Stream")
             .blurb("Key of the stream to read, or several keys with commas between them")
@@ -349,7 +329,8 @@ fn properties() -> Vec<glib::ParamSpec> {
             .blurb("Counts of entries by what became of them")
             .read_only()
             .build(),
-    ]
+    ];
+    Address::properties().into_iter().chain(own).collect()
 }
 
 impl GstObjectImpl for RedisStreamSrc {}
@@ -390,9 +371,13 @@ impl BaseSrcImpl for RedisStreamSrc {
                 ("`stream` is empty: name at least one stream")
             ));
         }
-        self.connect(&settings).map_err(|error| match error {
-            Error::Url { .. } => gst::error_msg!(gst::ResourceError::Settings, ("{error}")),
-            _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
+        self.connect(&settings).map_err(|error| {
+            let kind = if error.is_setting() {
+                gst::ResourceError::Settings
+            } else {
+                gst::ResourceError::OpenRead
+            };
+            gst::error_msg!(kind, ("{error}"))
         })
     }
 

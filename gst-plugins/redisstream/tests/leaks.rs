@@ -1,0 +1,57 @@
+//! Programs with our elements in them leave nothing behind.
+
+// Helpers of tests are tests.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::process::Command;
+
+use support::*;
+
+/// Runs a launch line under GStreamer's leaks tracer, to its end.
+fn run(redis: &Redis, line: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    // The plugin is built beside this program, among much else.
+    let plugin = "libgstredisstream.so";
+    let built = std::env::current_exe().unwrap().with_file_name(plugin);
+    std::os::unix::fs::symlink(built, folder.path().join(plugin)).unwrap();
+    let log = folder.path().join("trace");
+    let done = Command::new("gst-launch-1.0")
+        .args(line.split_whitespace())
+        .env("REDIS_URL", redis.url())
+        .env("GST_PLUGIN_PATH", folder.path())
+        .env("GST_REGISTRY", folder.path().join("registry.bin"))
+        .env("GST_TRACERS", "leaks")
+        .env("GST_DEBUG", "GST_TRACER:7")
+        .env("GST_DEBUG_NO_COLOR", "1")
+        .env("GST_DEBUG_FILE", &log)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{line}: {said}");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(
+        log.contains("object-alive"),
+        "the tracer says what it would report: {log}"
+    );
+    let alive: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("object-alive, type-name=(string)") && !line.contains("%s"))
+        .collect();
+    assert!(alive.is_empty(), "{line}: {alive:#?}");
+}
+
+#[test]
+fn nothing_leaks() {
+    let redis = Redis::start();
+    let session = "videotestsrc num-buffers=30 ! video/x-raw,width=64,height=48,framerate=30/1 ! jpegenc \
+        ! redisstreamsink participant-id=abc";
+    // Frames that are replaced and not answered, then frames that are, by a worker that ends.
+    run(&redis, session);
+    let worker = "redisstreamsrc num-buffers=10 max-age=60000 ! jpegdec ! videoconvert ! redisstreamsink payload=detections";
+    run(
+        &redis,
+        &format!("{session} leaky=no expiry=60000 max-in-flight=0 {worker}"),
+    );
+}
