@@ -160,20 +160,13 @@ impl Picture<'_> {
         [plate, ink]: [u8; 2],
         text: impl Fn(usize) -> &'t [u8],
     ) {
-        let mixed = |share: u8| {
-            let [plate, ink, share] = [plate, ink, share].map(u16::from);
-            ((plate * (255 - share) + ink * share + 127) / 255) as u8
-        };
+        let [plate, ink] = [plate, ink].map(usize::from);
+        let mixed: [u8; 256] =
+            std::array::from_fn(|share| ((plate * (255 - share) + ink * share + 127) / 255) as u8);
         for y in place.top..place.bottom {
             let row = self.row(component, y, place.left..place.right);
-            if component.step == 1 {
-                // The same as below, in a form that the compiler makes vectors of.
-                row.iter_mut()
-                    .zip(text(y))
-                    .for_each(|(old, share)| *old = mixed(*share));
-            } else {
-                let row = row.iter_mut().step_by(component.step);
-                row.zip(text(y)).for_each(|(old, share)| *old = mixed(*share));
+            for (sample, share) in row.iter_mut().step_by(component.step).zip(text(y)) {
+                *sample = mixed[usize::from(*share)];
             }
         }
     }

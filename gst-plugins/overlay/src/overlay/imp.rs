@@ -6,7 +6,16 @@
 //! ```
 //!
 //! The drawing is attached as a `GstVideoOverlayComposition` when downstream names the caps feature for it,
-//! as video sinks do that draw on the GPU, and blended into the pixels otherwise.
+//! as video sinks do that draw on the GPU, and blended into the pixels otherwise. Frames with nothing to draw pass
+//! untouched.
+//!
+//! Labels follow a format, and colours tell classes apart, or tracks:
+//!
+//! ```bash
+//! gst-launch-1.0 filesrc location=bikes.mp4 ! decodebin ! yoloxdetect model=yolox_nano.onnx ! objecttrack ! \
+//!     overlay colour-by=track label-format="{label} no. {track}" ! videoconvert ! jpegenc ! \
+//!     matroskamux ! filesink location=bikes.mkv
+//! ```
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
