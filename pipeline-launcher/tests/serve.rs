@@ -3,131 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)]
-#[path = "../../protocol/inventa/tests/support/redis.rs"]
-mod redis;
+mod support;
 
-use std::process::{Child, Command};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use sightline_inventa::{CallError, Config, Inventa};
-use sightline_protocol::inventa::{Request, ServiceName, kind};
-use sightline_protocol::rpc::{
-    PipelineList, SdpOffer, SessionEvent, SessionList, SessionPhase, SessionStart, method,
-};
-use sightline_protocol::{ErrorId, Failure};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A launcher, and a signaling that writes down what it is told.
-struct Scene {
-    launcher: Child,
-    inventa: Inventa,
-    told: mpsc::UnboundedReceiver<Request>,
-    name: ServiceName,
-    _redis: redis::RedisServer,
-}
-
-impl Scene {
-    async fn start(arguments: &[&str]) -> Self {
-        let redis = redis::RedisServer::start();
-        let (tell, told) = mpsc::unbounded_channel();
-        let handler = move |request: Request| {
-            tell.send(request).unwrap();
-            async { Ok(vec!["{}".to_owned()]) }
-        };
-        let config = Config::new(redis.client(), ServiceName::new(kind::SIGNALING, "test"));
-        let inventa = Inventa::start(config, handler, CancellationToken::new())
-            .await
-            .unwrap();
-        inventa.orchestrate().await.unwrap();
-        let port = std::net::UdpSocket::bind("0.0.0.0:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let launcher = Command::new(env!("CARGO_BIN_EXE_pipeline-launcher"))
-            .args(["serve", "--workers", "0", "--id", "here", "--model", "blobs"])
-            .args(["--udp-ports", &format!("{port}-{}", port.saturating_add(20))])
-            .args(arguments)
-            .env("REDIS_URL", redis.url())
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .spawn()
-            .unwrap();
-        let name = ServiceName::new(kind::MEDIA_BRIDGE, "here");
-        let scene = Self {
-            launcher,
-            inventa,
-            told,
-            name,
-            _redis: redis,
-        };
-        let begun = std::time::Instant::now();
-        while scene.call(method::SESSION_LIST, &["{}"]).await.is_err() {
-            assert!(begun.elapsed() < PATIENCE, "the launcher does not answer");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        scene
-    }
-
-    async fn call(&self, method: &str, arguments: &[&str]) -> Result<String, Failure> {
-        match self.inventa.call(&self.name, method, arguments, PATIENCE).await {
-            Ok(values) => Ok(values.into_iter().next().unwrap()),
-            Err(CallError::Refused(text)) => Err(Failure::parse(&text)),
-            Err(error) => Err(Failure::new(ErrorId::Internal, error.to_string())),
-        }
-    }
-
-    async fn start_session(&self, session: &str, pipeline: &str) -> Result<String, Failure> {
-        let start = SessionStart {
-            session: session.into(),
-            pipeline: pipeline.into(),
-            params: Default::default(),
-            reply_to: "svc:sgn:test".into(),
-            trickle: false,
-        };
-        let offer = self
-            .call(method::SESSION_START, &[&serde_json::to_string(&start).unwrap()])
-            .await?;
-        Ok(serde_json::from_str::<SdpOffer>(&offer).unwrap().sdp)
-    }
-
-    async fn sessions(&self) -> SessionList {
-        serde_json::from_str(&self.call(method::SESSION_LIST, &["{}"]).await.unwrap()).unwrap()
-    }
-
-    /// The next event of a session.
-    async fn event(&mut self) -> SessionEvent {
-        loop {
-            let request = tokio::time::timeout(PATIENCE, self.told.recv())
-                .await
-                .unwrap()
-                .unwrap();
-            if request.method == method::SESSION_EVENT {
-                return serde_json::from_str(&request.args[0]).unwrap();
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.launcher.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        self.launcher.kill().ok();
-        self.launcher.wait().ok();
-    }
-}
-
-fn is_alive(pid: u32) -> bool {
-    // A zombie is dead.
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
+use rustix::process::Signal;
+use sightline_protocol::ErrorId;
+use sightline_protocol::rpc::{Exit, PipelineList, SdpOffer, SessionPhase, method};
+use support::{Scene, is_alive};
 
 #[tokio::test]
 async fn sessions_start_and_stop_at_signalings_request() {
@@ -139,9 +22,16 @@ async fn sessions_start_and_stop_at_signalings_request() {
         .iter()
         .map(|pipeline| pipeline.name.as_str())
         .collect();
-    assert_eq!(names, ["webrtc-detect", "webrtc-local", "yolox-worker"]);
+    assert_eq!(
+        names,
+        ["uri-detect", "webrtc-detect", "webrtc-local", "yolox-worker"]
+    );
 
-    let offer = scene.start_session("one", "webrtc-detect").await.unwrap();
+    let offer = scene
+        .start_session("one", "webrtc-detect")
+        .await
+        .unwrap()
+        .unwrap();
     assert!(
         offer.contains("m=video") && offer.contains("a=candidate:"),
         "{offer}"
@@ -165,8 +55,8 @@ async fn sessions_start_and_stop_at_signalings_request() {
     assert!(!is_alive(running[0].pid));
     let event = scene.event().await;
     assert_eq!(
-        (event.session.as_str(), event.state, event.reason),
-        ("one", SessionPhase::Ended, None)
+        (event.session.as_str(), event.state, event.reason, event.exit),
+        ("one", SessionPhase::Ended, None, Some(Exit::Success))
     );
     assert_eq!(scene.sessions().await.sessions, []);
 }

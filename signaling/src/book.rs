@@ -68,6 +68,14 @@ impl Book {
         );
     }
 
+    /// A session's launcher is another one than was thought.
+    pub(crate) fn relocate(&self, session: &str, launcher: ServiceName) {
+        if let Some(entry) = self.sessions().get_mut(session) {
+            entry.record.relocate(launcher.to_string());
+            entry.launcher = launcher;
+        }
+    }
+
     /// Forgets a session that was never started.
     pub(crate) fn forget(&self, session: &str) {
         self.sessions().remove(session);

@@ -36,6 +36,14 @@ impl Hub {
         self.sessions().insert(session, Entry { inbox, launcher });
     }
 
+    /// A session's launcher is another one than was thought.
+    pub(crate) fn relocate(&self, session: &str, launcher: ServiceName) {
+        if let Some(entry) = self.sessions().get_mut(session) {
+            self.book.relocate(session, launcher.clone());
+            entry.launcher = launcher;
+        }
+    }
+
     pub(crate) fn shut(&self, session: &str) {
         self.sessions().remove(session);
         self.book.close(session);

@@ -1,6 +1,7 @@
 //! Launchers: which one takes a session, and the calls to it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -23,7 +24,7 @@ use crate::session::Placement;
 mod choice;
 
 use choice::Launcher;
-pub(crate) use choice::{no_launcher, no_worker};
+pub(crate) use choice::{no_launcher, no_worker, workers_keep_crashing};
 
 const RPC_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pipeline may take a while until it has its candidates.
@@ -32,12 +33,17 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How old the knowledge of launchers and their pipelines may be.
 const LIST_MAX_AGE: Duration = Duration::from_secs(1);
 
+/// So long is a launcher believed that it is full.
+const REFUSAL: Duration = Duration::from_secs(3);
+
 pub(crate) struct Launchers {
     inventa: Inventa,
     orchestrator: Orchestrator,
     hub: Arc<Hub>,
     /// Held while it is being renewed, so that many who ask at once cause one round of calls.
     seen: tokio::sync::Mutex<Option<Seen>>,
+    /// Launchers that would take no more, and when they said so.
+    refusals: Mutex<HashMap<ServiceName, Instant>>,
 }
 
 struct Seen {
@@ -54,6 +60,7 @@ impl Launchers {
             orchestrator,
             hub,
             seen: tokio::sync::Mutex::default(),
+            refusals: Mutex::default(),
         }
     }
 
@@ -75,8 +82,50 @@ impl Launchers {
         for launcher in &mut launchers {
             // Its own count may be a heartbeat old.
             launcher.sessions = launcher.sessions.max(self.hub.count(&launcher.name));
+            if self.has_refused(&launcher.name) {
+                launcher.max_sessions = Some(launcher.sessions);
+            }
         }
         choice::choose(&launchers, pipeline, kind, self.has_worker())
+    }
+
+    /// The next launcher for a session that `placement`'s launcher refuses as one too many: that it is full, or its
+    /// processors or memory are, may not have been known here.
+    pub(crate) async fn instead_of(
+        &self,
+        placement: &Placement,
+        refusal: &Failure,
+        pipeline: &str,
+        kind: PipelineKind,
+    ) -> Option<Placement> {
+        if refusal.id != ErrorId::TooManySessions {
+            return None;
+        }
+        self.refusals().insert(placement.launcher.clone(), Instant::now());
+        let next = self.place(pipeline, kind).await.ok()?;
+        tracing::info!(from = %placement.launcher, to = %next.launcher, %refusal, "tried on the next launcher");
+        Some(next)
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, HashMap<ServiceName, Instant>> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_refused(&self, launcher: &ServiceName) -> bool {
+        let mut refusals = self.refusals();
+        refusals.retain(|_, at| at.elapsed() < REFUSAL);
+        refusals.contains_key(launcher)
+    }
+
+    /// What launchers say keeps their workers from running.
+    pub(crate) async fn worker_trouble(&self) -> Option<String> {
+        let names = self.orchestrator.services(kind::MEDIA_BRIDGE);
+        let infos = join_all(names.iter().map(|name| self.inventa.info(name))).await;
+        let mut troubles = infos
+            .into_iter()
+            .flatten()
+            .filter_map(|mut told| told.remove(info::WORKER_TROUBLE));
+        troubles.find(|trouble| !trouble.is_empty())
     }
 
     /// The pipelines of all launchers.

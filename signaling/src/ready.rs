@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Services;
-use crate::launchers::{no_launcher, no_worker};
+use crate::launchers::{no_launcher, no_worker, workers_keep_crashing};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -55,7 +55,8 @@ pub(crate) async fn check(services: &Services, workers_expected: bool) -> Readin
         missing.push(no_launcher());
     }
     if workers_expected && !services.launchers.has_worker() {
-        missing.push(no_worker());
+        let trouble = services.launchers.worker_trouble().await;
+        missing.push(trouble.map_or_else(no_worker, workers_keep_crashing));
     }
     reasons.extend(missing.into_iter().map(|failure| Reason {
         id: failure.id.to_string(),

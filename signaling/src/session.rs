@@ -283,6 +283,8 @@ impl Session {
         match result {
             Ok(offer) => {
                 active.stage = Stage::Offered;
+                // Another launcher than was thought of, where that one was full.
+                active.placement = Some(placement);
                 active.deadline = Some(now + ANSWER_TIMEOUT);
                 let candidates = std::mem::take(&mut active.overtaking);
                 std::iter::once(ServerMessage::SdpOffer(offer))

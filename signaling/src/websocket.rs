@@ -178,8 +178,16 @@ impl Connection {
                     report(&session, result.as_ref().err());
                     inbox.send(Event::Placed { session, result }).await.ok();
                 }
-                Action::Start { placement, start } => {
-                    let result = launchers.start(&placement, &start).await;
+                Action::Start { mut placement, start } => {
+                    let result = loop {
+                        let result = launchers.start(&placement, &start).await;
+                        let Err(refusal) = &result else { break result };
+                        let next =
+                            launchers.instead_of(&placement, refusal, &start.pipeline, PipelineKind::Session);
+                        let Some(next) = next.await else { break result };
+                        services.hub.relocate(&start.session, next.launcher.clone());
+                        placement = next;
+                    };
                     report(&start.session, result.as_ref().err());
                     let event = Event::Offer {
                         session: start.session,

@@ -61,10 +61,10 @@ impl Meter {
             None
         } else if self.has_peer && !connected {
             Some(Waiting::Peer)
-        } else if self.bin.current_state() != gst::State::Playing {
-            Some(Waiting::Paused)
         } else if at_sink {
-            Some(Waiting::Sink)
+            // Before it plays, the first frame waits there.
+            let playing = self.bin.current_state() == gst::State::Playing;
+            Some(if playing { Waiting::Sink } else { Waiting::Paused })
         } else if frames_in == in_then {
             Some(Waiting::Frames)
         } else if self.has_peer && frames_out == 0 {

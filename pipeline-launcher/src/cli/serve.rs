@@ -1,6 +1,7 @@
 //! `serve`: the daemon. It takes sessions, keeps workers running, and is known to signaling.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{ServeArgs, Workers};
 use crate::description::catalogue::Catalogue;
-use crate::description::launch;
+use crate::description::{Worker, launch};
 use crate::models::{BUILT_IN, Model, Models};
 use crate::registration::{Registration, keep_registered};
 use crate::rpc::Rpc;
@@ -205,7 +206,10 @@ fn worker_plan(name: &str, args: &ServeArgs, catalogue: &Catalogue, common: &Com
     Ok(Plan {
         pipeline,
         restart: description.restart,
-        replicas: args.workers.clone().unwrap_or(Workers::Auto).replicas(),
+        replicas: args
+            .workers
+            .as_ref()
+            .map_or_else(|| by_file(description.worker), Workers::replicas),
         model: common.default.name.clone(),
         stream,
         spares: Arc::clone(common.spares),
@@ -215,6 +219,11 @@ fn worker_plan(name: &str, args: &ServeArgs, catalogue: &Catalogue, common: &Com
         exits: Arc::clone(common.exits),
         board: Arc::clone(common.board),
     })
+}
+
+fn by_file(worker: Worker) -> RangeInclusive<usize> {
+    let replicas = worker.range(u32::try_from(Workers::Auto.count()).unwrap_or(u32::MAX));
+    *replicas.start() as usize..=*replicas.end() as usize
 }
 
 /// The configured model if it is there, else, loudly, the built-in one.

@@ -40,6 +40,10 @@ pub(super) struct Record {
 }
 
 impl Record {
+    pub(super) fn relocate(&mut self, launcher: String) {
+        self.view.launcher = launcher;
+    }
+
     pub(super) fn new(id: String, pipeline: String, launcher: String, now: u64) -> Self {
         Self {
             view: SessionView {

@@ -89,6 +89,11 @@ pub(crate) fn no_worker() -> Failure {
     )
 }
 
+pub(crate) fn workers_keep_crashing(reason: String) -> Failure {
+    let words = format!("no inference worker runs: workers keep crashing: {reason}");
+    Failure::new(ErrorId::NoWorker, words)
+}
+
 fn unknown_pipeline(launchers: &[Launcher], wanted: &str, kind: PipelineKind) -> Failure {
     let mut names: Vec<&str> = launchers
         .iter()

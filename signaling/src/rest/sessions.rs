@@ -99,7 +99,7 @@ async fn check(services: &Services, wanted: &SessionRequest) -> Result<(), Refus
 
 /// Starts it on a launcher, and has it looked after.
 async fn begin(services: Arc<Services>, wanted: SessionRequest) -> Result<String, Failure> {
-    let placement = services
+    let mut placement = services
         .launchers
         .place(&wanted.pipeline, PipelineKind::Source)
         .await?;
@@ -119,7 +119,14 @@ async fn begin(services: Arc<Services>, wanted: SessionRequest) -> Result<String
         reply_to: services.settings.reply_to.clone(),
         trickle: false,
     };
-    if let Err(failure) = services.launchers.start_source(&placement, &start).await {
+    while let Err(failure) = services.launchers.start_source(&placement, &start).await {
+        let launchers = &services.launchers;
+        let next = launchers.instead_of(&placement, &failure, &start.pipeline, PipelineKind::Source);
+        if let Some(next) = next.await {
+            services.hub.relocate(&session, next.launcher.clone());
+            placement = next;
+            continue;
+        }
         keeper::shut(&services, &session);
         services.book.forget(&session);
         tracing::info!(session, reason = %failure.id, "refused");

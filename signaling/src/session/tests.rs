@@ -307,6 +307,25 @@ fn a_failed_start_is_told_in_each_protocols_words() {
 }
 
 #[test]
+fn a_session_belongs_to_the_launcher_that_took_it() {
+    let mut scene = Scene::new();
+    scene.join(2);
+    scene.event(placed("s1", placement()));
+    let other = Placement {
+        launcher: ServiceName::new("mb", "b"),
+        v1: false,
+    };
+    scene.event(Event::Offer {
+        session: "s1".into(),
+        placement: other.clone(),
+        result: Ok(r#"{"sdp":"v=0\r\n"}"#.into()),
+    });
+    let actions = scene.client(json!({"type": "SdpOfferAnswer", "data": {"sdp": "v=0"}}));
+    let accepts = |action: &Action| matches!(action, Action::Accept { placement, .. } if *placement == other);
+    assert!(actions.iter().any(accepts), "{actions:?}");
+}
+
+#[test]
 fn a_lost_launcher_ends_its_sessions() {
     for (protocol, expected) in [(1, "Error"), (2, "SessionState failed")] {
         let mut scene = Scene::running(protocol);
