@@ -443,18 +443,6 @@ impl BaseTransformImpl for Overlay {
         Ok(())
     }
 
-    /// Frames pass on in the memory they came in; so who takes them in the end says how they are best allocated.
-    fn propose_allocation(
-        &self,
-        _decide_query: Option<&gst::query::Allocation>,
-        query: &mut gst::query::Allocation,
-    ) -> Result<(), gst::LoggableError> {
-        if !self.obj().src_pad().peer_query(query) {
-            gst::debug!(CAT, imp = self, "Downstream has no wishes for memory");
-        }
-        Ok(())
-    }
-
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         // A mistake is said at once, not only when something has been found.
         self.style()?;
