@@ -31,7 +31,7 @@ impl Live {
             let text: String = text.chars().take(width()).collect();
             eprint!("\r\x1b[2K{text}");
             self.open = std::io::stderr().flush().is_ok();
-        } else if self.reports % LOGGED == 0 {
+        } else if self.reports.is_multiple_of(LOGGED) {
             eprintln!("{text}");
         }
         self.reports += 1;

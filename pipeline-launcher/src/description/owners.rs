@@ -1,6 +1,7 @@
 //! What only one can have: a port, a file that is written, a name in Redis. Two pipelines that claim the same fail, or
 //! spoil each other's data, only when both run.
 
+use sightline_protocol::keys;
 use sightline_protocol::rpc::PipelineKind;
 
 use super::launch::{self, Element};
@@ -65,16 +66,16 @@ fn thing(element: &Element) -> Option<String> {
         }
         "shmsink" | "unixfdsink" => fixed("socket-path").map(|path| format!("the socket {path}")),
         "redisstreamsrc" => {
-            let (consumer, stream) = (fixed("consumer")?, or("stream", "images")?);
-            let group = or("group", "default")?;
+            let (consumer, stream) = (fixed("consumer")?, or("stream", keys::IMAGES)?);
+            let group = or("group", keys::IMAGES_GROUP)?;
             Some(format!(
                 "the consumer `{consumer}` of `{stream}`, group `{group}`"
             ))
         }
         "redisstreamsink" => {
             let default = match element.property("payload") {
-                Some("detections") => "predictions",
-                _ => "images",
+                Some("detections") => keys::PREDICTIONS,
+                _ => keys::IMAGES,
             };
             let (participant, stream) = (fixed("participant-id")?, or("stream", default)?);
             Some(format!("the participant `{participant}` in `{stream}`"))

@@ -157,10 +157,7 @@ fn variants(description: &Description) -> Vec<Variant> {
         .params
         .iter()
         .filter_map(|(name, param)| {
-            let value = param
-                .default
-                .clone()
-                .or_else(|| extremes(&param.kind).into_iter().next());
+            let value = param.default.clone().or_else(|| usual(&param.kind));
             Some((name.as_str(), value?.as_launch_text()?))
         })
         .collect();
@@ -195,6 +192,15 @@ fn unknown_placeholders(description: &Description) -> BTreeSet<usize> {
         !param.is_some_and(|param| param.kind.may_stand_in_text())
     });
     unknown.map(|(_, span)| span.start).collect()
+}
+
+/// A value that few properties refuse, for a parameter without a default.
+fn usual(kind: &ParamKind) -> Option<ParamValue> {
+    match kind {
+        ParamKind::Integer { min, max } => Some(ParamValue::Integer(1.clamp(*min, *max))),
+        ParamKind::Number { min, max } => Some(ParamValue::Number(1.0_f64.clamp(*min, *max))),
+        other => extremes(other).into_iter().next(),
+    }
 }
 
 /// The values that a client may choose, or the ends of their range.

@@ -182,21 +182,41 @@ impl Reader {
     }
 }
 
-/// The `{name}` placeholders of a launch text.
-pub fn placeholders(text: &str) -> Vec<(String, Range<usize>)> {
+/// A word in braces.
+struct Braces {
+    word: String,
+    /// True of `{{word}}`, which stands for `{word}` itself.
+    doubled: bool,
+    span: Range<usize>,
+}
+
+fn braces(text: &str) -> Vec<Braces> {
     let mut found = Vec::new();
     let mut rest = 0;
     while let Some(open) = text[rest..].find('{').map(|index| rest + index) {
-        let Some(close) = text[open..].find('}').map(|index| open + index) else {
-            break;
-        };
-        let name = &text[open + 1..close];
-        if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-            found.push((name.to_owned(), open..close + 1));
+        rest = open + 1;
+        let after = |at: usize| text[at..].chars().next();
+        let doubled = after(rest) == Some('{');
+        let start = rest + usize::from(doubled);
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = start + text[start..].chars().take_while(|c| is_letter(*c)).count();
+        let closed = after(end) == Some('}') && (!doubled || after(end + 1) == Some('}'));
+        if end > start && closed {
+            rest = end + 1 + usize::from(doubled);
+            found.push(Braces {
+                word: text[start..end].to_owned(),
+                doubled,
+                span: open..rest,
+            });
         }
-        rest = close + 1;
     }
     found
+}
+
+/// The `{name}` placeholders of a launch text.
+pub fn placeholders(text: &str) -> Vec<(String, Range<usize>)> {
+    let single = braces(text).into_iter().filter(|braces| !braces.doubled);
+    single.map(|braces| (braces.word, braces.span)).collect()
 }
 
 /// A launch text with values in its placeholders, which remembers where each byte came from.
@@ -227,11 +247,16 @@ pub fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> Result<Filled
         pieces: Vec::new(),
     };
     let mut rest = 0;
-    for (name, span) in placeholders(text) {
+    for Braces { word, doubled, span } in braces(text) {
         filled.pieces.push((filled.text.len(), rest, false));
         filled.text.push_str(&text[rest..span.start]);
         filled.pieces.push((filled.text.len(), span.start, true));
-        filled.text.push_str(&value(&name).ok_or(name)?);
+        let value = if doubled {
+            Some(format!("{{{word}}}"))
+        } else {
+            value(&word)
+        };
+        filled.text.push_str(&value.ok_or(word)?);
         rest = span.end;
     }
     filled.pieces.push((filled.text.len(), rest, false));

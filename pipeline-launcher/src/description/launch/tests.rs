@@ -107,6 +107,17 @@ fn placeholders_are_filled_and_remember_where_they_stood() {
     assert_eq!(fill(TEXT, |_| None).unwrap_err(), "fps");
 }
 
+#[test]
+fn doubled_braces_stand_for_themselves() {
+    let text = "overlay label-format=\"{{label}} {fps}\" caps={{fps}/1,{ I420 }} {{fps {fps}} {}";
+    assert_eq!(placeholders(text).len(), 3);
+    let filled = fill(text, |name| (name == "fps").then(|| "30".to_owned())).unwrap();
+    assert_eq!(
+        filled.text,
+        "overlay label-format=\"{label} 30\" caps={30/1,{ I420 }} {{fps 30} {}"
+    );
+}
+
 proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in "[a-c!:.(){}=/\\\\\"' é]{0,40}|\\PC*") {

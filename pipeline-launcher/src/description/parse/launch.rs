@@ -43,7 +43,7 @@ fn check_placeholders(launch: &Launch<'_>, problems: &mut Problems<'_>) {
         match launch.params.get(&name) {
             None => {
                 let hint = did_you_mean(&name, launch.params.keys().map(String::as_str))
-                    .unwrap_or_else(|| format!("describe it in a table `[params.{name}]`"));
+                    .unwrap_or_else(|| format!("describe it in a table `[params.{name}]`, or write {{{{{name}}}}} for the text itself"));
                 let message = format!("there is no parameter `{name}`");
                 problems.error_with_hint(span, LAUNCH, message, Some(hint));
             }
