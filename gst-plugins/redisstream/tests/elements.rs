@@ -21,6 +21,9 @@ fn properties_are_read_back() {
     let source = make("redisstreamsrc");
     let values = [
         (&sink, "url", "redis://other:1"),
+        (&sink, "tls-ca-file", "/ca.pem"),
+        (&sink, "tls-cert-file", "/c.pem"),
+        (&sink, "tls-key-file", "/k.pem"),
         (&sink, "stream", "images:{3}"),
         (&sink, "payload", "detections"),
         (&sink, "participant-id", "abc"),
@@ -30,6 +33,9 @@ fn properties_are_read_back() {
         (&sink, "leaky", "upstream"),
         (&sink, "worker-id", "w1"),
         (&source, "url", "unix:///run/redis.sock"),
+        (&source, "tls-ca-file", "/ca.pem"),
+        (&source, "tls-cert-file", "/c.pem"),
+        (&source, "tls-key-file", "/k.pem"),
         (&source, "stream", "a,b"),
         (&source, "group", "g"),
         (&source, "consumer", "c"),
@@ -71,17 +77,21 @@ fn properties_out_of_range_are_refused() {
 }
 
 #[test]
-fn every_property_is_described() {
+fn every_property_is_described_and_says_when_it_may_change() {
     for factory in ["redisstreamsink", "redisstreamsrc"] {
         let element = make(factory);
-        for property in element.list_properties() {
-            if property.owner_type() == element.type_() {
-                assert!(
-                    property.blurb().is_some_and(|blurb| blurb.len() > 10),
-                    "{}",
-                    property.name()
-                );
-            }
+        let properties = element.list_properties();
+        let own = properties
+            .iter()
+            .filter(|property| property.owner_type() == element.type_());
+        for property in own {
+            let name = property.name();
+            assert!(property.blurb().is_some_and(|blurb| blurb.len() > 10), "{name}");
+            assert!(property.nick().len() > 2 && property.nick() != name, "{name}");
+            let in_ready = property.flags().contains(gst::PARAM_FLAG_MUTABLE_READY);
+            let writable = property.flags().contains(glib::ParamFlags::WRITABLE);
+            assert_eq!(in_ready, writable, "{name}");
+            assert_eq!(writable, name != "stats", "{name}");
         }
     }
     let sink = make("redisstreamsink");
@@ -92,27 +102,40 @@ fn every_property_is_described() {
 }
 
 #[test]
-fn the_launch_lines_of_the_documentation_run() {
-    let sources = [
-        include_str!("../src/redisstreamsink/imp.rs"),
-        include_str!("../src/redisstreamsrc/imp.rs"),
-    ];
-    let lines: Vec<&str> = sources
-        .iter()
-        .flat_map(|source| source.lines())
-        .filter_map(|line| Some(line.split_once("gst-launch-1.0 ")?.1))
-        .collect();
-    assert!(lines.len() >= 3, "{lines:?}");
-    let redis = Redis::start();
-    for line in lines {
-        let pipeline = Pipeline::play(&redis, line);
-        let bus = pipeline.bus().unwrap();
-        let end = bus.timed_pop_filtered(
-            gst::ClockTime::from_seconds(4),
-            &[gst::MessageType::Error, gst::MessageType::Eos],
+fn null_means_the_default_again() {
+    for (factory, name) in [
+        ("redisstreamsink", "url"),
+        ("redisstreamsink", "stream"),
+        ("redisstreamsink", "tls-ca-file"),
+        ("redisstreamsink", "participant-id"),
+        ("redisstreamsrc", "url"),
+        ("redisstreamsrc", "stream"),
+        ("redisstreamsrc", "group"),
+        ("redisstreamsrc", "dead-letter-stream"),
+    ] {
+        let element = make(factory);
+        let default = element.property::<Option<String>>(name);
+        element.set_property(name, "other");
+        element.set_property(name, None::<&str>);
+        assert_eq!(
+            element.property::<Option<String>>(name),
+            default,
+            "{factory} {name}"
         );
-        // A worker has no end.
-        let failed = end.is_some_and(|message| message.type_() == gst::MessageType::Error);
-        assert!(!failed, "{line}");
     }
+}
+
+#[test]
+fn what_is_set_in_ready_counts() {
+    let redis = Redis::start();
+    let mut connection = redis.connect();
+    let pipeline = Pipeline::parse(
+        &redis.url(),
+        "videotestsrc num-buffers=1 ! jpegenc ! redisstreamsink name=sink participant-id=abc leaky=no",
+    );
+    pipeline.set_state(gst::State::Ready).unwrap();
+    pipeline.element("sink").set_property("stream", "other");
+    pipeline.set_state(gst::State::Playing).unwrap();
+    pipeline.message(gst::MessageType::Eos);
+    assert_eq!(len(&mut connection, "other"), 1);
 }

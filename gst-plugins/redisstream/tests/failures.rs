@@ -87,6 +87,86 @@ fn a_redis_that_hangs_fails_the_start_in_time() {
 }
 
 #[test]
+fn a_port_that_never_answers_fails_the_start_in_time() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://joe:secret@{}", silent.local_addr().unwrap());
+    for launch in ["redisstreamsrc ! fakesink", "fakesrc ! redisstreamsink"] {
+        let error = fails_fast(&url, launch);
+        let text = error.message();
+        assert!(text.contains("no answer within 2 s"), "{text}");
+        assert!(text.contains("redis://joe:***@127.0.0.1:"), "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_written_to_a_replica_and_its_promotion_ends_that() {
+    let redis = Redis::start();
+    let mut connection = redis.connect();
+    let mut replicate = |host: &str, port: &str| {
+        let _: () = redis::cmd("REPLICAOF")
+            .arg(host)
+            .arg(port)
+            .query(&mut connection)
+            .unwrap();
+    };
+    let session = Pipeline::play(&redis, &format!("{SESSION} max-in-flight=0"));
+    let input = Input::of(&session);
+    input.push_jpeg(0);
+    wait_for("the first frame", || session.stat("sink", "published") == 1);
+    replicate("127.0.0.1", "1");
+    let mut now = 0;
+    let mut push_until = |what: &str, field: &str, more_than: u64| {
+        wait_for(what, || {
+            now += 10;
+            input.push_jpeg(now);
+            std::thread::sleep(Duration::from_millis(5));
+            session.stat("sink", field) > more_than
+        });
+    };
+    push_until("drops", "dropped-redis", 0);
+    let warning = session.warning();
+    assert!(warning.contains("cannot serve now: READONLY"), "{warning}");
+    let error = fails_fast(&redis.url(), "redisstreamsrc group=new ! fakesink");
+    assert!(error.message().contains("READONLY"), "{error}");
+    replicate("no", "one");
+    push_until("frames again", "published", 3);
+    session.no_error();
+}
+
+#[test]
+fn restarts_under_load_are_survived() {
+    let mut redis = Redis::start();
+    let workers = [Pipeline::play(&redis, WORKER), Pipeline::play(&redis, WORKER)];
+    let sessions = [SESSION, &SESSION.replace("abc", "def")].map(|launch| Pipeline::play(&redis, launch));
+    let inputs = [Input::of(&sessions[0]), Input::of(&sessions[1])];
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for now in 0.. {
+                inputs.iter().for_each(|input| input.push_jpeg(now));
+                std::thread::sleep(Duration::from_millis(2));
+                if ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        for _ in 0..3 {
+            redis.restart();
+            let before = [0, 1].map(|index| sessions[index].stat("sink", "answered"));
+            wait_for("answers to both sessions", || {
+                [0, 1]
+                    .iter()
+                    .all(|&index| sessions[index].stat("sink", "answered") > before[index] + 5)
+            });
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    for pipeline in workers.iter().chain(&sessions) {
+        pipeline.no_error();
+    }
+}
+
+#[test]
 fn a_restarted_redis_is_used_again() {
     let mut redis = Redis::start();
     let worker = Pipeline::play(&redis, WORKER);

@@ -5,23 +5,13 @@
 
 mod support;
 
-use std::process::Command;
-
 use support::*;
 
 /// Runs a launch line under GStreamer's leaks tracer, to its end.
 fn run(redis: &Redis, line: &str) {
     let folder = tempfile::tempdir().unwrap();
-    // The plugin is built beside this program, among much else.
-    let plugin = "libgstredisstream.so";
-    let built = std::env::current_exe().unwrap().with_file_name(plugin);
-    std::os::unix::fs::symlink(built, folder.path().join(plugin)).unwrap();
     let log = folder.path().join("trace");
-    let done = Command::new("gst-launch-1.0")
-        .args(line.split_whitespace())
-        .env("REDIS_URL", redis.url())
-        .env("GST_PLUGIN_PATH", folder.path())
-        .env("GST_REGISTRY", folder.path().join("registry.bin"))
+    let done = gst_launch(folder.path(), &redis.url(), line)
         .env("GST_TRACERS", "leaks")
         .env("GST_DEBUG", "GST_TRACER:7")
         .env("GST_DEBUG_NO_COLOR", "1")

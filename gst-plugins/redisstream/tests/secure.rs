@@ -349,3 +349,23 @@ fn without_the_right_to_ping_a_user_is_let_in() {
     wait_for("the frame", || pipeline.stat("sink", "published") == 1);
     pipeline.no_error();
 }
+
+#[test]
+fn the_environment_names_authorities_for_the_whole_program() {
+    let authority = Authority::new("ours");
+    authority.certify("server", &["localhost"]);
+    let (_redis, port) = authority.redis("no");
+    let url = format!("rediss://localhost:{port}");
+    let line = "videotestsrc num-buffers=1 ! jpegenc ! redisstreamsink participant-id=abc leaky=no";
+    for (ca, trusted) in [
+        (authority.path("ca.pem"), true),
+        (authority.path("none.pem"), false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut program = gst_launch(folder.path(), &url, line);
+        let done = program.env("SSL_CERT_FILE", ca).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.success(), trusted, "{said}");
+        assert_eq!(said.contains("none.pem"), !trusted, "{said}");
+    }
+}

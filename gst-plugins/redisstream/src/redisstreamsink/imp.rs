@@ -16,14 +16,16 @@
  * it is announced on the session's channel, and the frame's entry is acknowledged and deleted.
  *
  * ## Example: publish frames
- * |[
- * gst-launch-1.0 videotestsrc is-live=true num-buffers=30 ! video/x-raw,width=320,height=240,framerate=10/1 ! jpegenc ! redisstreamsink participant-id=me
- * ]|
+ * ```bash
+ * gst-launch-1.0 videotestsrc is-live=true num-buffers=30 ! video/x-raw,width=320,height=240,framerate=10/1 ! \
+ *     jpegenc ! redisstreamsink participant-id=me
+ * ```
  *
- * ## Example: a worker that finds nothing
- * |[
- * gst-launch-1.0 redisstreamsrc ! jpegdec ! videoconvert ! redisstreamsink payload=detections
- * ]|
+ * ## Example: write down what a detector finds
+ * ```bash
+ * gst-launch-1.0 filesrc location=dog.jpg ! jpegdec ! yoloxdetect model=yolox_nano.onnx ! \
+ *     redisstreamsink payload=detections participant-id=dog
+ * ```
  */
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

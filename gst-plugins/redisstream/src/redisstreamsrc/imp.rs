@@ -10,10 +10,13 @@
  *
  * Frames carry their identity as a frame meta. Their PTS is the running time at which they were read.
  *
- * ## Example: see what sessions send
- * |[
- * gst-launch-1.0 redisstreamsrc ! jpegdec ! videoconvert ! redisstreamsink payload=detections
- * ]|
+ * ## Example: a worker, beside a session that feeds it
+ * ```bash
+ * gst-launch-1.0 \
+ *     videotestsrc num-buffers=20 ! video/x-raw,width=320,height=320 ! jpegenc ! \
+ *     redisstreamsink participant-id=me leaky=no expiry=60000 \
+ *     redisstreamsrc num-buffers=20 ! jpegdec ! yoloxdetect model=blobs.onnx ! redisstreamsink payload=detections
+ * ```
  */
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, Once};
 use std::time::{Duration, Instant};
@@ -175,6 +176,21 @@ impl Pipeline {
         let error = self.bus().unwrap().pop_filtered(&[gst::MessageType::Error]);
         assert!(error.is_none(), "{error:?}");
     }
+}
+
+/// A run of gst-launch-1.0 with our plugin and no other; `folder` is for what it leaves.
+pub fn gst_launch(folder: &Path, url: &str, line: &str) -> Command {
+    // The plugin is built beside this program, among much else.
+    let plugin = "libgstredisstream.so";
+    let built = std::env::current_exe().unwrap().with_file_name(plugin);
+    std::os::unix::fs::symlink(built, folder.join(plugin)).unwrap();
+    let mut command = Command::new("gst-launch-1.0");
+    command
+        .args(line.split_whitespace())
+        .env("REDIS_URL", url)
+        .env("GST_PLUGIN_PATH", folder)
+        .env("GST_REGISTRY", folder.join("registry.bin"));
+    command
 }
 
 /// Sends buffers into the element `sink` of a pipeline that begins with `appsrc name=in format=time`.
