@@ -86,7 +86,8 @@ impl FrameHeader {
                 b"expires" => header.expires = Some(number("expires", value)?),
                 b"width" => header.width = Some(number("width", value)?),
                 b"height" => header.height = Some(number("height", value)?),
-                b"traceparent" => header.traceparent = Some(text("traceparent", value)?.to_owned()),
+                // Not worth a frame: a trace context of unknown form is as good as none (W3C Trace Context §3.2.2).
+                b"traceparent" => header.traceparent = traceparent(value),
                 _ => {}
             }
         }
@@ -97,7 +98,17 @@ impl FrameHeader {
 }
 
 pub(crate) fn text<'a>(field: &'static str, value: &'a [u8]) -> Result<&'a str, FieldError> {
-    std::str::from_utf8(value).map_err(|_| FieldError::invalid(field, "UTF-8 text", value))
+    let text = std::str::from_utf8(value).ok();
+    // Strings of C end at a NUL; GLib's bindings panic at one.
+    text.filter(|text| !text.contains('\0'))
+        .ok_or_else(|| FieldError::invalid(field, "UTF-8 text without NUL characters", value))
+}
+
+/// Lower-case hexadecimal numbers and `-`; versions to come may be longer than the 55 characters of version 00.
+fn traceparent(value: &[u8]) -> Option<String> {
+    let allowed = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+    let good = (1..=256).contains(&value.len()) && value.iter().all(allowed);
+    good.then(|| String::from_utf8_lossy(value).into_owned())
 }
 
 pub(crate) fn number<T: std::str::FromStr>(field: &'static str, value: &[u8]) -> Result<T, FieldError> {
@@ -164,6 +175,23 @@ mod tests {
         let error = parse(&[("participantId", b"a"), ("timestamp", b"1")]).unwrap_err();
         assert_eq!(error.to_string(), "field `img` is missing");
         assert!(parse(&[("participantId", b"a b"), ("timestamp", b"1"), ("img", b"")]).is_err());
+    }
+
+    #[test]
+    fn a_strange_trace_context_costs_nothing_but_the_trace() {
+        let with = |value: &'static [u8]| {
+            let fields = [
+                ("participantId", &b"a"[..]),
+                ("timestamp", b"1"),
+                ("img", b""),
+                ("traceparent", value),
+            ];
+            parse(&fields).unwrap().traceparent
+        };
+        assert_eq!(with(b"00-0af7-b7ad-01").as_deref(), Some("00-0af7-b7ad-01"));
+        for value in [&b""[..], b"00-\0", b"\xff", b"00-XYZ", &[b'0'; 257]] {
+            assert_eq!(with(value), None);
+        }
     }
 
     proptest! {

@@ -21,7 +21,7 @@ pub enum LabelsError {
     #[error("no label file at {path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error(
-        "{path}, line {line}: the label {label:?} holds `|` or `;`, which separate fields on the wire; rename it"
+        "{path}, line {line}: the label {label:?} holds `|`, `;` or a NUL character, which the wire cannot carry; rename it"
     )]
     Separator {
         path: PathBuf,
@@ -75,7 +75,7 @@ impl Labels {
             .lines()
             .map(|line| line.trim().to_owned())
             .collect();
-        if let Some(index) = labels.iter().position(|label| label.contains(['|', ';'])) {
+        if let Some(index) = labels.iter().position(|label| label.contains(['|', ';', '\0'])) {
             return Err(LabelsError::Separator {
                 path: path.to_owned(),
                 line: index + 1,
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn separators_of_the_wire_are_refused_with_their_line() {
-        for text in ["red\ngr|een", "red\ngr;een"] {
+        for text in ["red\ngr|een", "red\ngr;een", "red\ngr\0een"] {
             let message = parse(text, 2).unwrap_err().to_string();
             assert!(message.contains("x.txt, line 2"), "{message}");
         }
