@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests. Each part can be run alone: `scripts/test.sh rust|ui|models|e2e`.
+# All tests. Each part can be run alone: `scripts/test.sh rust|ui|models|fuzz|e2e`.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -38,10 +38,15 @@ models() {
     "$python" bench/tracking/test_tracking.py
 }
 
+fuzz() {
+    say "Fuzz targets: seeds and earlier findings"
+    scripts/fuzz.sh replay
+}
+
 e2e() {
     say "End to end, in a real browser"
     venv
     node --test --test-concurrency=1 e2e/*.test.mjs
 }
 
-if [ $# -gt 0 ]; then "$@"; else rust; ui; models; e2e; fi
+if [ $# -gt 0 ]; then "$@"; else rust; ui; models; fuzz; e2e; fi
