@@ -315,3 +315,71 @@ async fn a_launcher_whose_sessions_use_its_processors_takes_no_more() {
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }
+
+/// Sessions that run, one that hangs and one that is stuck; their processes.
+async fn load(scene: &Scene) -> Vec<u32> {
+    for (session, pipeline) in [("a", "steady"), ("b", "steady"), ("c", "drops"), ("d", "stuck")] {
+        scene.start_session(session, pipeline).await.unwrap();
+    }
+    frames(scene, "b", 1).await;
+    let hung = info(scene, "b").await.unwrap().pid;
+    signal(hung, Signal::STOP);
+    scene
+        .sessions()
+        .await
+        .sessions
+        .iter()
+        .map(|info| info.pid)
+        .collect()
+}
+
+async fn all_end(pids: &[u32], limit: Duration) {
+    let begun = Instant::now();
+    while let Some(pid) = pids.iter().find(|pid| is_alive(**pid)) {
+        assert!(begun.elapsed() < limit, "the process {pid} outlives its launcher");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn sigterm_under_load_ends_all_in_time_and_says_why() {
+    let (mut scene, _folder) = scene(&["--stall-limit-secs", "60"]).await;
+    let pids = load(&scene).await;
+    let begun = Instant::now();
+    scene.signal(Signal::TERM);
+    for _ in &pids {
+        let event = loop {
+            let event = scene.event().await;
+            if event.state.is_final() {
+                break event;
+            }
+        };
+        assert_eq!(
+            event.reason.unwrap().id,
+            ErrorId::ServerStopping,
+            "{}",
+            event.session
+        );
+    }
+    let mut launcher = scene.launcher.try_wait().unwrap();
+    while launcher.is_none() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "the launcher does not end"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        launcher = scene.launcher.try_wait().unwrap();
+    }
+    assert!(launcher.unwrap().success());
+    all_end(&pids, Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn sigkill_under_load_leaves_no_process() {
+    let (mut scene, _folder) = scene(&[]).await;
+    let mut pids = load(&scene).await;
+    pids.extend(children(scene.launcher.id()));
+    scene.signal(Signal::KILL);
+    scene.launcher.wait().unwrap();
+    all_end(&pids, Duration::from_secs(5)).await;
+}

@@ -31,6 +31,8 @@ use crate::supervisor::workers::{self, Board, Plan};
 
 /// How long one call to signaling may take.
 const CALL: Duration = Duration::from_secs(5);
+/// So long is signaling told of the last sessions' ends.
+const TELL_LAST: Duration = Duration::from_secs(3);
 /// How often the owners of sessions are looked for.
 const OWNERS_EVERY: Duration = Duration::from_secs(5);
 /// How long Redis may take to answer.
@@ -125,10 +127,12 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
 
     shutdown.cancelled().await;
     tracing::info!(sessions = sessions.count(), "stopping");
-    sessions.stop_all().await;
-    if tokio::time::timeout(CALL, telling).await.is_err() {
+    // Ten seconds are all that there is: 4 for a process that hangs, 3 for a signaling that does.
+    tokio::join!(sessions.stop_all(), spares.stop());
+    if tokio::time::timeout(TELL_LAST, telling).await.is_err() {
         tracing::warn!("signaling was not told of all ends");
     }
+    // One that was being made when the last session began.
     spares.stop().await;
     known.cancel();
     tasks.close();
