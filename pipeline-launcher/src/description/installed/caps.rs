@@ -38,7 +38,11 @@ fn check_structure(text: &str, at: usize) -> Vec<Finding> {
     let Some((start, head)) = parts.next() else {
         return Vec::new();
     };
-    let media = head.split('(').next().unwrap_or_default().trim_end();
+    let (media, features) = head.split_once('(').unwrap_or((head, "ANY"));
+    let media = media.trim_end();
+    if let Some(finding) = check_features(features.trim_end_matches(')'), at + start) {
+        return vec![finding];
+    }
     let Some(fields) = vocabulary().get(media) else {
         let hint = closest(media, vocabulary().keys().map(String::as_str)).map_or_else(
             || "no installed element has this media type on a pad".to_owned(),
@@ -52,7 +56,49 @@ fn check_structure(text: &str, at: usize) -> Vec<Finding> {
         .collect()
 }
 
+/// What stands in brackets after the media type. GStreamer takes what is malformed for a programmer's mistake.
+fn check_features(text: &str, at: usize) -> Option<Finding> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let good = |feature: &str| {
+        feature.split_once(':').is_some_and(|(kind, name)| {
+            !kind.is_empty() && !name.is_empty() && format!("{kind}{name}").chars().all(letter)
+        })
+    };
+    let features = text.split(',').map(str::trim);
+    let bad = features
+        .filter(|feature| !matches!(*feature, "ANY" | ""))
+        .find(|feature| !good(feature))?;
+    let message = format!("`{}` is no feature that caps have", short(bad));
+    let hint = Some("for example: video/x-raw(memory:GLMemory)".to_owned());
+    Some(Finding::error(at, message, hint))
+}
+
+/// A range whose ends do not rise in whole steps. GStreamer takes it for a programmer's mistake.
+fn empty_range(text: &str) -> Option<&str> {
+    let number = |text: &str| {
+        let (above, below) = text.split_once('/').unwrap_or((text, "1"));
+        Some(above.trim().parse::<f64>().ok()? / below.trim().parse::<f64>().ok()?)
+    };
+    let ranges = text.split('[').skip(1).filter_map(|rest| rest.split(']').next());
+    let is_empty = |range: &&str| {
+        let numbers: Option<Vec<f64>> = range.split(',').map(number).collect();
+        match numbers.as_deref() {
+            Some([low, high]) => low >= high,
+            Some([low, high, step]) => low >= high || *step <= 0.0 || low % step != 0.0 || high % step != 0.0,
+            _ => false,
+        }
+    };
+    ranges.into_iter().find(is_empty)
+}
+
 fn check_field(media: &str, fields: &Fields, text: &str, at: usize) -> Option<Finding> {
+    if let Some(range) = empty_range(text) {
+        let message = format!(
+            "the range [{}] holds nothing: its ends must rise, in whole steps",
+            short(range)
+        );
+        return Some(Finding::error(at, message, None));
+    }
     let caps = gst::Caps::from_str(&format!("{media},{text}")).ok();
     let structure = caps.as_ref().and_then(|caps| caps.structure(0));
     let Some((name, value)) = structure.and_then(|structure| structure.iter().next()) else {
@@ -131,6 +177,24 @@ fn split(text: &str, separator: char) -> Vec<(usize, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_rise() {
+        for (text, falls) in [
+            ("width=[1,64]", None),
+            ("width=[5,1]", Some("5,1")),
+            ("width=[ 5, 5 ]", Some(" 5, 5 ")),
+            ("framerate=(fraction)[1/2,1/3]", Some("1/2,1/3")),
+            ("framerate={[1/3,1/2],[30,1]}", Some("30,1")),
+            ("width=[ 0, 64, 2 ]", None),
+            ("width=[1,64,2]", Some("1,64,2")),
+            ("width=[1", None),
+            ("width=[a,b]", None),
+            ("width=640", None),
+        ] {
+            assert_eq!(empty_range(text), falls, "{text}");
+        }
+    }
 
     #[test]
     fn parts_stand_outside_of_brackets_and_quotes() {
