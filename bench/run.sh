@@ -13,3 +13,5 @@ say "Tracking"
 "$python" bench/tracking/run.py
 say "Speed"
 "$python" bench/elements/run.py
+say "Sessions that come and go"
+"$python" bench/launcher/run.py

@@ -194,6 +194,39 @@ async fn without_a_launcher_there_are_no_sessions() {
 }
 
 #[tokio::test]
+async fn what_a_full_launcher_refuses_the_next_one_takes() {
+    let (scene, mut launcher, _worker) = Scene::ready().await;
+    let mut full = Service::full_launcher(&scene.redis).await;
+    let mut client = scene.client().await;
+    let session = client.establish_v2().await;
+    full.expect("session-start").await;
+    launcher.expect("session-start").await;
+    launcher.expect("sdp-accept-offer-answer").await;
+    let listed = scene.get(&format!("/api/v1/sessions/{session}")).await.json();
+    assert_eq!(listed["launcher"], "svc:mb:test");
+
+    // With nobody else to ask, the refusal is the client's.
+    launcher.stop().await;
+    client.expect("SessionState").await;
+    client.join_v2("webrtc-detect").await;
+    client.expect("SessionState").await;
+    let state = client.expect("SessionState").await;
+    assert_eq!(state["reason"]["id"], "too-many-sessions", "{state}");
+}
+
+#[tokio::test]
+async fn workers_that_keep_crashing_are_a_reason() {
+    let scene = Scene::new().await;
+    let _launcher = Service::launcher_in_trouble(&scene.redis, "no ONNX Runtime").await;
+    eventually("the reason", async || {
+        let readyz = scene.get("/readyz").await.json();
+        let message = readyz["reasons"][0]["message"].as_str().unwrap_or_default();
+        message.ends_with("workers keep crashing: no ONNX Runtime")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_lost_launcher_ends_its_sessions() {
     let (scene, launcher, _worker) = Scene::ready().await;
     let mut client = scene.client().await;

@@ -24,6 +24,9 @@ impl Heard {
     }
 }
 
+/// Before all others in the order of names.
+const FULL: &str = "full";
+
 pub(crate) struct Service {
     pub(crate) inventa: Inventa,
     heard: mpsc::UnboundedReceiver<Heard>,
@@ -39,6 +42,17 @@ impl Service {
         Self::start(redis, ServiceName::new("mb", id), info).await
     }
 
+    /// It says that it can take sessions, and takes none.
+    pub(crate) async fn full_launcher(redis: &RedisServer) -> Self {
+        Self::launcher(redis, FULL).await
+    }
+
+    /// Its workers do not stay up.
+    pub(crate) async fn launcher_in_trouble(redis: &RedisServer, trouble: &str) -> Self {
+        let info = vec![("worker_trouble".into(), trouble.into())];
+        Self::start(redis, ServiceName::new("mb", "test"), info).await
+    }
+
     /// As v1's: without a word about itself.
     pub(crate) async fn v1_bridge(redis: &RedisServer, id: &str) -> Self {
         Self::start(redis, ServiceName::new("mb", id), Vec::new()).await
@@ -51,8 +65,9 @@ impl Service {
     async fn start(redis: &RedisServer, name: ServiceName, info: Vec<(String, String)>) -> Self {
         let (sender, heard) = mpsc::unbounded_channel();
         let shutdown = CancellationToken::new();
+        let is_full = name.id == FULL;
         let handler = move |request: Request| {
-            let answer = answer(&request);
+            let answer = answer(&request, is_full);
             if request.method != "pipeline-list" {
                 let Request { method, args, .. } = request;
                 sender.send(Heard { method, args }).ok();
@@ -98,10 +113,13 @@ impl Service {
     }
 }
 
-fn answer(request: &Request) -> Answer {
+fn answer(request: &Request, is_full: bool) -> Answer {
     let done = || Ok(vec!["{}".to_owned()]);
     match request.method.as_str() {
         "pipeline-list" => Ok(vec![serde_json::to_string(&pipelines()).unwrap()]),
+        "session-start" if is_full => {
+            Err(Failure::new(ErrorId::TooManySessions, "its processors are busy").to_string())
+        }
         "session-start" => {
             let start: Value = serde_json::from_str(&request.args[0]).unwrap();
             if start["params"]["fps"] == json!(1000) {
