@@ -5,9 +5,9 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 
-seeds() { # TARGET: files and folders to begin with
-    if [ "$1" = model_file ]; then echo models/blobs*.onnx; fi
-    if [ -d "fuzz/seeds/$1" ]; then echo "fuzz/seeds/$1"; fi
+seeds() { # TARGET: files to begin with, one a line
+    if [ "$1" = model_file ]; then printf '%s\n' models/blobs*.onnx; fi
+    find "fuzz/seeds/$1" -type f
 }
 
 targets() { sed -n '/^\[\[bin\]\]/,/^path/s/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml; }
@@ -16,7 +16,9 @@ replay() {
     cargo build --quiet --manifest-path fuzz/Cargo.toml --target-dir target
     local target files
     for target in $(targets); do
-        mapfile -t files < <(find $(seeds "$target") -type f)
+        mapfile -t files < <(seeds "$target")
+        # Without a file libFuzzer would begin to look for some.
+        [ ${#files[@]} -gt 0 ] || die "the fuzz target $target has no seeds"
         "target/debug/$target" "${files[@]}" 2>"target/fuzz-$target.log" ||
             { tail -n 40 "target/fuzz-$target.log"; die "the fuzz target $target failed"; }
         echo "$target: ${#files[@]} seeds"
@@ -36,9 +38,8 @@ fuzz() { # SECONDS TARGET…
         say "Fuzzing $target for $secs s"
         corpus=target/fuzz/corpus/$target
         mkdir -p "$corpus"
-        find $(seeds "$target") -type f -exec cp -n {} "$corpus" \;
+        seeds "$target" | xargs -r cp -t "$corpus"
         # A finding is left in fuzz/seeds: commit it with the repair.
-        mkdir -p "fuzz/seeds/$target"
         "target/fuzz/$triple/release/$target" "$corpus" -max_total_time="$secs" -timeout=5 -rss_limit_mb=2048 \
             -max_len=65536 -print_final_stats=1 -artifact_prefix="fuzz/seeds/$target/" 2>"target/fuzz/$target.log" ||
             { tail -n 40 "target/fuzz/$target.log"; die "$target: see the file in fuzz/seeds/$target"; }

@@ -152,11 +152,12 @@ fn collect(
 ) {
     let (objectness, scores) = (prediction[4], &prediction[5..]);
     let mut add = |class: usize, class_score: f32| {
-        let score = objectness * class_score;
-        if score > params.score_threshold && score.is_finite() && wanted.get(class) == Some(&true) {
+        let product = objectness * class_score;
+        // Some exports answer a little more than 1.
+        let score = product.min(1.0);
+        if product.is_finite() && score > params.score_threshold && wanted.get(class) == Some(&true) {
             let corners = corners();
             if corners.iter().all(|corner| corner.is_finite()) {
-                let score = score.min(1.0);
                 candidates.push(Object {
                     class,
                     score,
