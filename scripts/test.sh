@@ -46,6 +46,8 @@ fuzz() {
 e2e() {
     say "End to end, in a real browser"
     venv
+    "$python" -c 'import schemathesis' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check schemathesis==4.32.5
     node --test --test-concurrency=1 e2e/*.test.mjs
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use sightline_service::redis::RedisArgs;
 
+use crate::media::Media;
 use crate::supervisor::admission::Admission;
 use crate::supervisor::health::Limits;
 use crate::supervisor::ports::PortRange;
@@ -153,6 +154,8 @@ pub struct ServeArgs {
     pub admission: AdmissionArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub media: Media,
     /// UDP ports for WebRTC, one a session
     #[arg(long, env = "SIGHTLINE_UDP_PORTS", default_value = "12000-12199")]
     pub udp_ports: PortRange,

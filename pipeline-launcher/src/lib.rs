@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod description;
+pub mod media;
 pub mod models;
 mod plugins;
 mod private_redis;

@@ -515,8 +515,8 @@ async fn pipelines_are_listed() {
         .iter()
         .map(|pipeline| pipeline["name"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(names, ["webrtc-detect", "webrtc-local"]);
-    assert_eq!(list.json()["pipelines"][0]["needs_worker"], true);
+    assert_eq!(names, ["uri-detect", "webrtc-detect", "webrtc-local"]);
+    assert_eq!(list.json()["pipelines"][1]["needs_worker"], true);
 }
 
 #[tokio::test]

@@ -67,6 +67,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         limits: args.limits.of_sessions(),
         max_open_files: args.limits.max_open_files,
         exits: Arc::clone(&exits),
+        media: args.media.clone(),
     };
     let sessions = Sessions::new(workshop, notify);
 

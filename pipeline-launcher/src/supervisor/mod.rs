@@ -8,5 +8,6 @@ pub mod process;
 mod resources;
 mod session;
 pub mod sessions;
+mod source;
 pub mod spare;
 pub mod workers;

@@ -23,7 +23,7 @@ impl Session<'_> {
     pub(super) async fn look_after(
         &self,
         mut process: Process,
-        mut requests: mpsc::Receiver<Request>,
+        requests: &mut mpsc::Receiver<Request>,
     ) -> SessionEvent {
         let mut answering: Answering = None;
         loop {

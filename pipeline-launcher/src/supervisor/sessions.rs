@@ -19,7 +19,9 @@ use super::process::{Ending, Exit, Next, Process};
 use super::session::Session;
 use super::spare::Spares;
 use crate::control::{Command, Network, Report, Start};
+use crate::description::Restart;
 use crate::description::catalogue::Catalogue;
+use crate::media::Media;
 use crate::models::Models;
 
 /// How long a session may take to make its offer.
@@ -61,6 +63,7 @@ pub struct Workshop {
     pub limits: Limits,
     pub max_open_files: u64,
     pub exits: Arc<Exits>,
+    pub media: Media,
 }
 
 impl Workshop {
@@ -74,8 +77,14 @@ impl Workshop {
     }
 }
 
-/// A session's process, and with a peer its port and its offer.
-type Started = (Process, Option<Lease>, Option<String>);
+/// A session's process, and what else its pipeline has.
+pub(super) struct Started {
+    pub(super) process: Process,
+    restart: Restart,
+    /// With a peer, its port and its offer.
+    lease: Option<Lease>,
+    offer: Option<String>,
+}
 
 #[derive(Debug)]
 pub struct Sessions {
@@ -157,9 +166,14 @@ impl Sessions {
     /// Starts a session and returns its offer; a source has no peer, and so none.
     pub async fn start(self: &Arc<Self>, request: SessionStart) -> Result<Option<String>, Failure> {
         let session = request.session.clone();
-        let incoming = self.admit(&request)?;
+        let mut incoming = self.admit(&request)?;
         let started = self.start_process(&request).await;
-        let (process, lease, offer) = match started {
+        let Started {
+            process,
+            restart,
+            lease,
+            offer,
+        } = match started {
             Ok(started) => started,
             Err(failure) => {
                 self.running().remove(&session);
@@ -176,6 +190,7 @@ impl Sessions {
             pid = process.pid(),
             "session started"
         );
+        let has_peer = offer.is_some();
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             let session = Session {
@@ -183,7 +198,13 @@ impl Sessions {
                 reply_to: &request.reply_to,
                 sessions: &this,
             };
-            let ended = session.look_after(process, incoming).await;
+            let ended = if has_peer {
+                session.look_after(process, &mut incoming).await
+            } else {
+                session
+                    .keep_running(process, &mut incoming, &request, restart)
+                    .await
+            };
             this.running().remove(&ended.session);
             drop(lease);
             tracing::info!(
@@ -240,7 +261,7 @@ impl Sessions {
         Ok(incoming)
     }
 
-    async fn start_process(&self, request: &SessionStart) -> Result<Started, Failure> {
+    pub(super) async fn start_process(&self, request: &SessionStart) -> Result<Started, Failure> {
         let workshop = &self.workshop;
         let description = workshop.catalogue.find(&request.pipeline)?;
         if description.kind == PipelineKind::Worker {
@@ -251,6 +272,7 @@ impl Sessions {
         let mut pipeline = description
             .resolve(&request.params)
             .map_err(|errors| Failure::new(ErrorId::InvalidParam, errors.join("; ")))?;
+        workshop.media.check(&description, &mut pipeline)?;
         pipeline
             .fill_in_models(&workshop.models, &workshop.default_model)
             .map_err(|error| Failure::new(ErrorId::SessionFailed, error))?;
@@ -276,11 +298,17 @@ impl Sessions {
             .await
             .map_err(|error| internal(error.into()))?;
         process.limit(workshop.limits);
+        let started = |process, lease, offer| Started {
+            process,
+            restart: description.restart,
+            lease,
+            offer,
+        };
         if !has_peer {
-            return Ok((process, lease, None));
+            return Ok(started(process, lease, None));
         }
         match tokio::time::timeout(OFFER, self.wait_for_offer(request, &mut process)).await {
-            Ok(Ok(offer)) => Ok((process, lease, Some(offer))),
+            Ok(Ok(offer)) => Ok(started(process, lease, Some(offer))),
             Ok(Err(ending)) => {
                 workshop.exits.count(Role::Session, ending.exit);
                 let message = "the session's process ended before it made an offer";
@@ -332,7 +360,7 @@ impl Sessions {
         self.tell(reply_to, notice);
     }
 
-    fn tell(&self, reply_to: &str, notice: Notice) {
+    pub(super) fn tell(&self, reply_to: &str, notice: Notice) {
         let notify = self.notify.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = notify
             .as_ref()

@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 27] = [
+pub const KEYS: [&str; 29] = [
     "bind",
     "ice_servers",
     "id",
@@ -24,6 +24,8 @@ pub const KEYS: [&str; 27] = [
     "max_session_memory_mib",
     "max_sessions",
     "max_worker_memory_mib",
+    "media_folder",
+    "media_schemes",
     "min_free_memory_mib",
     "model",
     "model_dir",

@@ -144,7 +144,7 @@ impl Writer {
                 "description": "Events `prediction`, with a prediction's fields as in Redis; `dropped`, with the `count` \
                     of those that a slow client lost; and `end`, with the session, after which nothing comes. A comment \
                     every 15 s keeps the connection alive.",
-                "content": { events::MEDIA_TYPE: { "schema": { "type": "string" } } },
+                "content": { events::MEDIA_TYPE: { "schema": event() } },
             }),
         );
         responses.insert(
@@ -191,6 +191,19 @@ impl Writer {
             })
             .collect()
     }
+}
+
+/// One event, with its fields as texts.
+fn event() -> Value {
+    json!({
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": { "enum": ["prediction", "dropped", "end"] },
+            "id": { "type": "string" },
+            "data": { "type": "string" },
+        },
+    })
 }
 
 fn words(status: u16) -> &'static str {

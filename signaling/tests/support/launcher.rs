@@ -126,6 +126,9 @@ fn answer(request: &Request, is_full: bool) -> Answer {
                 let words = "`fps` is 1000: it must be 1 to 60";
                 return Err(Failure::new(ErrorId::InvalidParam, words).to_string());
             }
+            if start["pipeline"] == "uri-detect" {
+                return Ok(vec!["{}".into()]);
+            }
             Ok(vec![json!({"sdp": "v=0\r\ns=a|b!c\r\n"}).to_string()])
         }
         "sdp-offer-req" => Ok(vec![r#"{"type":"offer","sdp":"v=0 from v1"}"#.into()]),
@@ -147,6 +150,14 @@ fn pipelines() -> PipelineList {
         pipelines: vec![
             pipeline("webrtc-local", PipelineKind::Session, false),
             pipeline("webrtc-detect", PipelineKind::Session, true),
+            PipelineInfo {
+                params: serde_json::from_value(json!({
+                    "uri": {"type": "string"},
+                    "fps": {"type": "integer", "default": 30, "min": 1, "max": 60},
+                }))
+                .unwrap(),
+                ..pipeline("uri-detect", PipelineKind::Source, false)
+            },
         ],
     }
 }

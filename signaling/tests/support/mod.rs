@@ -133,9 +133,25 @@ impl HttpResponse {
 
 /// A request as written: no client library tidies up the path.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> HttpResponse {
+    send(address, "GET", path, "", "").await
+}
+
+/// The same with a method, more headers (each with its line's end) and a body.
+pub(crate) async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> HttpResponse {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\
+         {headers}\r\n{body}"
+    );
+    // The server may refuse a long body before it has it all.
+    stream.write_all(request.as_bytes()).await.ok();
     let mut response = String::new();
     stream.read_to_string(&mut response).await.unwrap();
     let (head, body) = response.split_once("\r\n\r\n").unwrap();

@@ -1,4 +1,4 @@
-//! When a worker that ended is started again: pauses that double, a budget of restarts, and beyond it a longer rest.
+//! When a worker or a source that ended is started again: pauses that double, a budget of restarts, and beyond it a longer rest.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const FIRST_REST: Duration = Duration::from_secs(60);
 const LONGEST_REST: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(in crate::supervisor) enum Verdict {
     RestartAfter(Duration),
     /// The budget is used up: one more try after this.
     RestFor(Duration),
@@ -22,7 +22,7 @@ pub(super) enum Verdict {
 }
 
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(in crate::supervisor) struct Budget {
     restart: Restart,
     restarts: VecDeque<Instant>,
     rests: u32,
@@ -31,7 +31,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(restart: Restart) -> Self {
+    pub(in crate::supervisor) fn new(restart: Restart) -> Self {
         Self {
             restart,
             restarts: VecDeque::new(),
@@ -41,7 +41,7 @@ impl Budget {
     }
 
     /// What follows an end at `now` of a worker that was started at `started`.
-    pub(super) fn after(&mut self, in_order: bool, started: Instant, now: Instant) -> Verdict {
+    pub(in crate::supervisor) fn after(&mut self, in_order: bool, started: Instant, now: Instant) -> Verdict {
         let again = match self.restart.policy {
             RestartPolicy::Never => false,
             RestartPolicy::OnFailure => !in_order,
@@ -70,7 +70,7 @@ impl Budget {
     }
 
     /// Restarts within the window.
-    pub(super) fn used(&self) -> usize {
+    pub(in crate::supervisor) fn used(&self) -> usize {
         self.restarts.len()
     }
 }

@@ -9,7 +9,7 @@
 //! | starting and draining them | [`pool`] |
 
 mod backlog;
-mod budget;
+pub(super) mod budget;
 mod keeper;
 mod pool;
 mod scaling;
