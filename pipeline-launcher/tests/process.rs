@@ -96,6 +96,36 @@ async fn a_killed_process_is_known_as_killed() {
 }
 
 #[tokio::test]
+async fn a_running_pipeline_gives_a_sign_of_life_each_second() {
+    let (mut process, first) = run("videotestsrc is-live=true ! overlay name=boxes ! fakesink").await;
+    assert_eq!(first, Some(Report::Running));
+    let mut frames = 0;
+    for _ in 0..3 {
+        let progress = loop {
+            match tokio::time::timeout(PATIENCE, process.report()).await.unwrap() {
+                Some(Report::Progress(progress)) => break progress,
+                report => assert_eq!(report, Some(Report::Running)),
+            }
+        };
+        assert!(
+            progress.frames_out > frames && progress.rate > 0.0,
+            "{progress:?}"
+        );
+        assert!(progress.frames_in >= progress.frames_out, "{progress:?}");
+        assert_eq!((&progress.waiting, &progress.held), (&None, &None));
+        assert!(progress.stats["boxes"].contains_key("frames"), "{progress:?}");
+        frames = progress.frames_out;
+    }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    assert_eq!(files.split_ascii_whitespace().nth(3), Some("256"), "{files}");
+    assert_eq!(process.stop().await, Exit::Success);
+}
+
+#[tokio::test]
 async fn stop_ends_a_running_pipeline() {
     let (process, first) = run("videotestsrc is-live=true ! fakesink").await;
     assert_eq!(first, Some(Report::Running));

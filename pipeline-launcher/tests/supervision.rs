@@ -124,9 +124,9 @@ fn signal(pid: u32, signal: Signal) {
 async fn each_fault_is_typed_and_no_neighbour_suffers() {
     let limits = [
         "--start-limit-secs",
-        "4",
+        "10",
         "--stall-limit-secs",
-        "3",
+        "5",
         "--max-session-memory-mib",
         "300",
     ];
@@ -204,7 +204,7 @@ async fn exits(scene: &Scene) -> String {
 
 #[tokio::test]
 async fn what_only_waits_is_no_fault() {
-    let (scene, _folder) = scene(&["--start-limit-secs", "3", "--stall-limit-secs", "2"]).await;
+    let (scene, _folder) = scene(&["--start-limit-secs", "6", "--stall-limit-secs", "4"]).await;
     let all = [
         ("idle", Waiting::Frames),
         ("drops", Waiting::Dropped),
@@ -215,7 +215,7 @@ async fn what_only_waits_is_no_fault() {
     }
     let before = frames(&scene, "neighbour", 1).await;
     // Twenty frames a second: longer than any limit.
-    frames(&scene, "neighbour", before + 140).await;
+    frames(&scene, "neighbour", before + 160).await;
     for (pipeline, expected) in all {
         assert_eq!(waiting(&scene, pipeline).await, expected, "{pipeline}");
     }
