@@ -3,9 +3,9 @@
 
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { Api } from '../../e2e/support/rest.mjs';
-import { root, withSystem } from '../../e2e/support/system.mjs';
+import { binaries, root, withSystem } from '../../e2e/support/system.mjs';
 import { sleep, until } from '../../e2e/support/wait.mjs';
 
 const ROUNDS = Number(process.argv[2] ?? 40);
@@ -47,7 +47,7 @@ await withSystem(env, async (system) => {
     // The slower one is the one without.
     cold.push(Math.max(...(await Promise.all([start(api), start(api)]))));
   }
-  const result = { cores: cpus().length, with_spare: summary(warm), two_at_once_second_without: summary(cold) };
+  const result = { cores: cpus().length, build: basename(binaries()), with_spare: summary(warm), two_at_once_second_without: summary(cold) };
   const file = join(root, 'bench/results/rest-start.json');
   writeFileSync(file, `${JSON.stringify(result, undefined, 2)}\n`);
   console.log(result);
