@@ -100,61 +100,49 @@ impl Severity {
     }
 }
 
-/// What a task has to tell people.
-#[derive(Debug)]
-pub(crate) enum Notice {
-    Warning(String),
-    Failure(String),
-}
-
-/// Passes notices on, warnings not too often.
+/// Tells people what a task met, on its element's bus and in the log; warnings not too often.
 #[derive(Clone)]
 pub(crate) struct Reporter {
-    send: Arc<dyn Fn(Notice) + Send + Sync>,
+    element: glib::WeakRef<gst::Element>,
+    category: gst::DebugCategory,
+    kind: gst::ResourceError,
     last_warning: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Reporter {
-    pub(crate) fn new(send: impl Fn(Notice) + Send + Sync + 'static) -> Self {
-        Self {
-            send: Arc::new(send),
-            last_warning: Arc::default(),
-        }
-    }
-
-    /// One that posts on an element's bus, as warnings and errors of `kind`, and logs to `category`.
-    pub(crate) fn of_element(
+    pub(crate) fn new(
         element: &impl IsA<gst::Element>,
         category: gst::DebugCategory,
         kind: gst::ResourceError,
     ) -> Self {
-        let element = element.upcast_ref::<gst::Element>().downgrade();
-        Self::new(move |notice| {
-            let Some(element) = element.upgrade() else { return };
-            match notice {
-                Notice::Warning(text) => {
-                    gst::warning!(category, obj = element, "{text}");
-                    gst::element_warning!(element, kind, ("{text}"));
-                }
-                Notice::Failure(text) => {
-                    gst::error!(category, obj = element, "{text}");
-                    gst::element_error!(element, kind, ("{text}"));
-                }
-            }
-        })
+        Self {
+            element: element.upcast_ref().downgrade(),
+            category,
+            kind,
+            last_warning: Arc::default(),
+        }
     }
 
     pub(crate) fn warn(&self, text: impl fmt::Display) {
         let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|time| time.elapsed() >= WARNING_INTERVAL) {
-            *last = Some(Instant::now());
-            drop(last);
-            (self.send)(Notice::Warning(text.to_string()));
+        if last.is_some_and(|time| time.elapsed() < WARNING_INTERVAL) {
+            return;
         }
+        *last = Some(Instant::now());
+        drop(last);
+        let Some(element) = self.element.upgrade() else {
+            return;
+        };
+        gst::warning!(self.category, obj = element, "{text}");
+        gst::element_warning!(element, self.kind, ("{text}"));
     }
 
     pub(crate) fn fail(&self, text: impl fmt::Display) {
-        (self.send)(Notice::Failure(text.to_string()));
+        let Some(element) = self.element.upgrade() else {
+            return;
+        };
+        gst::error!(self.category, obj = element, "{text}");
+        gst::element_error!(element, self.kind, ("{text}"));
     }
 }
 

@@ -186,9 +186,12 @@ fn leaky_upstream_the_waiting_frame_stays() {
     wait_for("the second frame", || len(&mut connection, "images") == 2);
     let second = texts(&range(&mut connection, "images")[1]);
     assert_eq!(second["timestamp"], "90000");
-    let fates = ["published", "dropped-replaced"].map(|field| pipeline.stat("sink", field));
-    assert_eq!(fates.iter().sum::<u64>(), 5);
-    assert!(fates[1] > 0);
+    // The entry is there a moment before it is counted.
+    let fates = || ["published", "dropped-replaced"].map(|field| pipeline.stat("sink", field));
+    wait_for("each frame's fate to be counted", || {
+        fates().iter().sum::<u64>() == 5
+    });
+    assert!(fates()[1] > 0);
 }
 
 #[test]

@@ -159,7 +159,8 @@ fn a_frame_that_no_decoder_finishes_ends_in_the_dead_letters() {
     let letter = texts(&range(&mut connection, "images:dead")[0]);
     assert_eq!(letter["id"], id);
     assert!(letter["reason"].starts_with("reclaimed"), "{}", letter["reason"]);
-    assert_eq!(pipeline.stat("src", "reclaimed"), 1);
+    // The letter is there a moment before it is counted.
+    wait_for("the count", || pipeline.stat("src", "reclaimed") == 1);
     assert_eq!((len(&mut connection, "images"), pending(&mut connection)), (0, 0));
 
     add_v1(&mut connection, "images", 2);

@@ -353,7 +353,7 @@ impl DetectionJoin {
             server,
             settings.participant_id.clone(),
             queue.clone(),
-            Reporter::of_element(&*self.obj(), *CAT, gst::ResourceError::Read),
+            Reporter::new(&*self.obj(), *CAT, gst::ResourceError::Read),
             cancelled,
         )?;
         self.ended.store(false, Ordering::Relaxed);

@@ -331,7 +331,7 @@ impl RedisStreamSink {
     }
 
     fn reporter(&self) -> Reporter {
-        Reporter::of_element(&*self.obj(), *CAT, gst::ResourceError::Write)
+        Reporter::new(&*self.obj(), *CAT, gst::ResourceError::Write)
     }
 
     fn connect(&self, settings: Settings) -> Result<(), Error> {

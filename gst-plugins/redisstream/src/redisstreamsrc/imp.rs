@@ -161,7 +161,7 @@ impl RedisStreamSrc {
     }
 
     fn reporter(&self) -> Reporter {
-        Reporter::of_element(&*self.obj(), *CAT, gst::ResourceError::Read)
+        Reporter::new(&*self.obj(), *CAT, gst::ResourceError::Read)
     }
 
     fn buffer(&self, frame: Frame, group: &str) -> Result<gst::Buffer, gst::FlowError> {
