@@ -200,7 +200,10 @@ impl Loop<'_> {
         loop {
             let deadline = self.session.as_ref().and_then(Session::deadline);
             let until = deadline.map_or(self.meter.due(), |deadline| deadline.min(self.meter.due()));
-            let event = match self.incoming.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            let event = match self
+                .incoming
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(event) => Some(event),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),

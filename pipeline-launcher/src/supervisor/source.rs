@@ -6,7 +6,7 @@ use sightline_protocol::rpc::{SessionEvent, SessionPhase, SessionStart};
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::mpsc;
 
-use super::process::Process;
+use super::process::{Exit, Process};
 use super::session::Session;
 use super::sessions::{Notice, Request};
 use super::workers::budget::{Budget, Verdict};
@@ -27,7 +27,9 @@ impl Session<'_> {
             let mut ended = self.look_after(process, requests).await;
             // One that never gave a frame has a wrong address: its client wants to know at once.
             if !self.has_run() {
-                ended.reason = ended.reason.map(with_advice);
+                if let Some(Exit::Failed { .. }) = ended.exit {
+                    ended.reason = ended.reason.map(with_advice);
+                }
                 return ended;
             }
             let by_itself = ended
