@@ -91,6 +91,23 @@ fn region_detection(meta: &VideoRegionOfInterestMeta, (width, height): (u32, u32
     }
 }
 
+/// What an element posts on the bus of a frame of `width` × `height` pixels: `pts` (nanoseconds; 2⁶⁴-1 for none), `width`,
+/// `height`, and `detections`, a JSON array in the form of the wire.
+pub fn detections_message(
+    name: &str,
+    pts: Option<gst::ClockTime>,
+    (width, height): (u32, u32),
+    detections: &[Detection],
+) -> gst::Structure {
+    let json = serde_json::to_string(detections).unwrap_or_else(|_| "[]".into());
+    gst::Structure::builder(name)
+        .field("pts", pts.map_or(u64::MAX, gst::ClockTime::nseconds))
+        .field("width", i32::try_from(width).unwrap_or(i32::MAX))
+        .field("height", i32::try_from(height).unwrap_or(i32::MAX))
+        .field("detections", json)
+        .build()
+}
+
 /// Gives the detections attached to a buffer, in the order of [`detections`], their tracks' ids; `None` leaves
 /// one as it is.
 pub fn set_track_ids(buffer: &mut gst::BufferRef, ids: &[Option<u64>]) {

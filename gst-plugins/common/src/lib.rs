@@ -9,10 +9,12 @@ mod analytics;
 mod detection_meta;
 mod frame_meta;
 mod inference_meta;
+mod raw_formats;
 
-pub use detection_meta::{add_detection, detections, set_track_ids};
+pub use detection_meta::{add_detection, detections, detections_message, set_track_ids};
 pub use frame_meta::{Entry, FrameMeta};
 pub use inference_meta::InferenceMeta;
+pub use raw_formats::RAW_FORMATS;
 
 /// Registers a custom meta that is copied by every element, once per process.
 ///

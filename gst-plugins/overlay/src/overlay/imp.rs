@@ -354,7 +354,7 @@ impl ElementImpl for Overlay {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let mut caps = VideoCapsBuilder::new()
-                .format_list(video::FORMATS.iter().copied())
+                .format_list(sightline_gst_common::RAW_FORMATS.iter().copied())
                 .build();
             let attached = with_composition(&caps, true);
             caps.merge(attached);

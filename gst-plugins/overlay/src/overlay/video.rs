@@ -10,29 +10,6 @@ use crate::drawing::Shape;
 use crate::picture::{Component, Encoding, Layout, Picture, Plane};
 use crate::rect::Rect;
 
-/// What is accepted: all formats of eight bits a sample whose components can be addressed one by one, as `yoloxdetect`.
-pub(super) const FORMATS: &[VideoFormat] = &[
-    VideoFormat::I420,
-    VideoFormat::Nv12,
-    VideoFormat::Rgb,
-    VideoFormat::Bgr,
-    VideoFormat::Rgbx,
-    VideoFormat::Bgrx,
-    VideoFormat::Xrgb,
-    VideoFormat::Xbgr,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Argb,
-    VideoFormat::Abgr,
-    VideoFormat::Yv12,
-    VideoFormat::Nv21,
-    VideoFormat::Y42b,
-    VideoFormat::Y444,
-    VideoFormat::Yuy2,
-    VideoFormat::Uyvy,
-    VideoFormat::Gray8,
-];
-
 /// That of the rectangles of a composition.
 const RECTANGLE: VideoFormat = if cfg!(target_endian = "little") {
     VideoFormat::Bgra

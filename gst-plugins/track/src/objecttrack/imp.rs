@@ -19,7 +19,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
-use sightline_gst_common::{InferenceMeta, add_detection, detections, set_track_ids};
+use sightline_gst_common::{InferenceMeta, add_detection, detections, detections_message, set_track_ids};
 use sightline_protocol::Detection;
 
 use crate::CAT;
@@ -160,21 +160,9 @@ impl ObjectTrack {
     }
 
     /// Posts what is on the frame as a message.
-    fn post(
-        &self,
-        pts: Option<gst::ClockTime>,
-        (width, height): (u32, u32),
-        inferred: bool,
-        detections: &[Detection],
-    ) {
-        let json = serde_json::to_string(detections).unwrap_or_else(|_| "[]".into());
-        let structure = gst::Structure::builder("objecttrack")
-            .field("pts", pts.map_or(u64::MAX, gst::ClockTime::nseconds))
-            .field("width", i32::try_from(width).unwrap_or(i32::MAX))
-            .field("height", i32::try_from(height).unwrap_or(i32::MAX))
-            .field("inferred", inferred)
-            .field("detections", json)
-            .build();
+    fn post(&self, pts: Option<gst::ClockTime>, size: (u32, u32), inferred: bool, detections: &[Detection]) {
+        let mut structure = detections_message("objecttrack", pts, size, detections);
+        structure.set("inferred", inferred);
         let message = gst::message::Element::builder(structure)
             .src(&*self.obj())
             .build();

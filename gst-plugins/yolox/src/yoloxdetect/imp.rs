@@ -42,7 +42,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{BaseTransformMode, GenerateOutputSuccess};
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoCapsBuilder, VideoFrameRef, VideoInfo};
-use sightline_gst_common::{InferenceMeta, add_detection};
+use sightline_gst_common::{InferenceMeta, RAW_FORMATS, add_detection, detections_message};
 use sightline_protocol::Detection;
 
 use super::layout;
@@ -295,14 +295,8 @@ impl YoloxDetect {
     }
 
     /// Posts what was found as a message.
-    fn post(&self, pts: Option<gst::ClockTime>, (width, height): (u32, u32), detections: &[Detection]) {
-        let json = serde_json::to_string(detections).unwrap_or_else(|_| "[]".into());
-        let structure = gst::Structure::builder("yoloxdetect")
-            .field("pts", pts.map_or(u64::MAX, gst::ClockTime::nseconds))
-            .field("width", i32::try_from(width).unwrap_or(i32::MAX))
-            .field("height", i32::try_from(height).unwrap_or(i32::MAX))
-            .field("detections", json)
-            .build();
+    fn post(&self, pts: Option<gst::ClockTime>, size: (u32, u32), detections: &[Detection]) {
+        let structure = detections_message("yoloxdetect", pts, size, detections);
         let message = gst::message::Element::builder(structure)
             .src(&*self.obj())
             .build();
@@ -434,7 +428,7 @@ impl ElementImpl for YoloxDetect {
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
             let caps = VideoCapsBuilder::new()
-                .format_list(layout::FORMATS.iter().copied())
+                .format_list(RAW_FORMATS.iter().copied())
                 .build();
             [("sink", gst::PadDirection::Sink), ("src", gst::PadDirection::Src)]
                 .map(|(name, direction)| {

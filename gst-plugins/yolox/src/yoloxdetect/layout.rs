@@ -1,32 +1,9 @@
 //! GStreamer's description of a frame to ours.
 
 use gst_video::prelude::*;
-use gst_video::{VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoFormat, VideoFrameRef, VideoInfo};
+use gst_video::{VideoChromaSite, VideoColorMatrix, VideoColorRange, VideoFrameRef, VideoInfo};
 
 use crate::preprocess::{Chroma, Coefficients, Colour, Component, Layout, Picture, Plane};
-
-/// What is accepted: all formats of eight bits a sample whose components can be addressed one by one.
-pub(super) const FORMATS: &[VideoFormat] = &[
-    VideoFormat::I420,
-    VideoFormat::Nv12,
-    VideoFormat::Rgb,
-    VideoFormat::Bgr,
-    VideoFormat::Rgbx,
-    VideoFormat::Bgrx,
-    VideoFormat::Xrgb,
-    VideoFormat::Xbgr,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Argb,
-    VideoFormat::Abgr,
-    VideoFormat::Yv12,
-    VideoFormat::Nv21,
-    VideoFormat::Y42b,
-    VideoFormat::Y444,
-    VideoFormat::Yuy2,
-    VideoFormat::Uyvy,
-    VideoFormat::Gray8,
-];
 
 pub(super) fn layout(info: &VideoInfo) -> Layout {
     let format = info.format_info();
