@@ -26,7 +26,7 @@ test('a model that is not there', { timeout: 30_000 }, () =>
 
 test('no Redis at the address given', { timeout: 30_000 }, async () => {
   const port = await freePort();
-  await fails({ REDIS_URL: `redis://127.0.0.1:${port}/` }, new RegExp(`127\\.0\\.0\\.1:${port}`), /is it running/, /set REDIS_URL/i);
+  await fails({ REDIS_URL: `redis://127.0.0.1:${port}/` }, new RegExp(`127\\.0\\.0\\.1:${port}`), /is Redis running there/, /set REDIS_URL/i);
 });
 
 test('a port that another program uses', { timeout: 30_000 }, async (t) => {

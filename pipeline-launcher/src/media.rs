@@ -17,6 +17,7 @@ const FILE: &str = "file";
 pub struct Media {
     /// Schemes of the addresses that clients may name
     #[arg(
+        id = "media_schemes",
         long = "media-schemes",
         env = "SIGHTLINE_MEDIA_SCHEMES",
         value_delimiter = ',',
@@ -24,7 +25,7 @@ pub struct Media {
     )]
     pub schemes: Vec<String>,
     /// Folder whose files clients may name as file:///…; without it, none
-    #[arg(long = "media-folder", env = "SIGHTLINE_MEDIA_FOLDER")]
+    #[arg(id = "media_folder", long = "media-folder", env = "SIGHTLINE_MEDIA_FOLDER")]
     pub folder: Option<PathBuf>,
 }
 

@@ -253,7 +253,7 @@ pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models,
 async fn connect(url: &str) -> anyhow::Result<redis::Client> {
     let server = Server::new(url)?;
     if let Err(error) = server.connect(REDIS_ANSWER).await {
-        anyhow::bail!("{error}. Set REDIS_URL, or leave it unset and use `up`, which starts a Redis");
+        anyhow::bail!("{error}\nSet REDIS_URL, or leave it unset and use `up`, which starts a Redis");
     }
     Ok(server.client().clone())
 }
