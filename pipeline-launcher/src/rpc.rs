@@ -52,6 +52,8 @@ impl Rpc {
             params: Params::new(),
             reply_to: request.from.to_string(),
             trickle: false,
+            offer: None,
+            silence_secs: None,
         };
         let sdp = self.sessions.start(start).await?;
         json(&SessionStarted { sdp })

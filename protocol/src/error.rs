@@ -42,6 +42,8 @@ impl FieldError {
 pub enum ErrorId {
     /// A message that cannot be parsed or does not belong here.
     BadMessage,
+    /// An SDP, or a fragment of one, that cannot be read or would hurt.
+    BadSdp,
     /// A parameter has no such name, type or range.
     InvalidParam,
     /// No pipeline launcher is registered.
@@ -64,6 +66,8 @@ pub enum ErrorId {
     UnknownSession,
     /// No tenant has that id.
     UnknownTenant,
+    /// An SDP that is well formed and asks for what the pipeline does not do: two cameras, no codec that it has.
+    UnsupportedMedia,
     /// Something went wrong on our side; also what an id is read as that we do not know.
     #[serde(other)]
     Internal,
@@ -71,8 +75,9 @@ pub enum ErrorId {
 
 impl ErrorId {
     /// Every id with its text.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 15] = [
         (Self::BadMessage, "bad-message"),
+        (Self::BadSdp, "bad-sdp"),
         (Self::InvalidParam, "invalid-param"),
         (Self::NoLauncher, "no-launcher"),
         (Self::NoWorker, "no-worker"),
@@ -84,6 +89,7 @@ impl ErrorId {
         (Self::UnknownPipeline, "unknown-pipeline"),
         (Self::UnknownSession, "unknown-session"),
         (Self::UnknownTenant, "unknown-tenant"),
+        (Self::UnsupportedMedia, "unsupported-media"),
         (Self::Internal, "internal"),
     ];
 

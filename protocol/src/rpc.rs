@@ -50,9 +50,21 @@ pub struct SessionStart {
     pub params: Params,
     /// The signaling service (`svc:sgn:…`) that wants to hear of this session.
     pub reply_to: String,
-    /// True if the client takes candidates one by one: then the offer does not wait for them.
+    /// True if the client takes candidates one by one: then the offer, or the answer, does not wait for them.
     #[serde(default)]
     pub trickle: bool,
+    /// The client's own offer; without it the pipeline offers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
+    /// The session ends when its peer sends nothing for so long. A client that is watched in another way too can be given
+    /// more time; without it, [`Self::SILENCE_SECS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence_secs: Option<u32>,
+}
+
+impl SessionStart {
+    /// Longest silence of a peer that nobody else watches.
+    pub const SILENCE_SECS: u32 = 10;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +74,7 @@ pub struct SdpOffer {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStarted {
-    /// The offer; none of a pipeline of kind `source`, which has no peer.
+    /// The pipeline's offer, or its answer to the client's; none of a pipeline of kind `source`, which has no peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sdp: Option<String>,
 }

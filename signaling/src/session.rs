@@ -41,6 +41,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(45);
+/// For a camera that pauses; a client that is gone is noticed here sooner.
+const PEER_SILENCE_SECS: u32 = 30;
 const MAX_EARLY_CANDIDATES: usize = 32;
 const MAX_CANDIDATE_BYTES: usize = 1024;
 const MAX_NAME_BYTES: usize = 128;
@@ -247,6 +249,8 @@ impl Session {
             params: active.join.params.clone(),
             reply_to,
             trickle: active.join.protocol.is_some_and(|protocol| protocol >= PROTOCOL),
+            offer: None,
+            silence_secs: Some(PEER_SILENCE_SECS),
         };
         let session = active.id.clone();
         let mut actions = vec![Action::Open {

@@ -83,6 +83,8 @@ impl Scene {
             params: Default::default(),
             reply_to: "svc:sgn:test".into(),
             trickle: false,
+            offer: None,
+            silence_secs: None,
         };
         let offer = self
             .call(method::SESSION_START, &[&serde_json::to_string(&start).unwrap()])

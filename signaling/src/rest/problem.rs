@@ -94,8 +94,8 @@ impl From<Failure> for Refusal {
 
 fn status(id: ErrorId) -> (StatusCode, Option<u32>) {
     match id {
-        ErrorId::BadMessage => (StatusCode::BAD_REQUEST, None),
-        ErrorId::InvalidParam => (StatusCode::UNPROCESSABLE_ENTITY, None),
+        ErrorId::BadMessage | ErrorId::BadSdp => (StatusCode::BAD_REQUEST, None),
+        ErrorId::InvalidParam | ErrorId::UnsupportedMedia => (StatusCode::UNPROCESSABLE_ENTITY, None),
         ErrorId::UnknownPipeline | ErrorId::UnknownSession | ErrorId::UnknownTenant => {
             (StatusCode::NOT_FOUND, None)
         }

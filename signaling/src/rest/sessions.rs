@@ -118,6 +118,8 @@ async fn begin(services: Arc<Services>, wanted: SessionRequest) -> Result<String
         params: wanted.params,
         reply_to: services.settings.reply_to.clone(),
         trickle: false,
+        offer: None,
+        silence_secs: None,
     };
     while let Err(failure) = services.launchers.start_source(&placement, &start).await {
         let launchers = &services.launchers;

@@ -91,7 +91,7 @@ describe('words', () => {
       ...['no-file', 'file-unsupported', 'file-unreadable', 'no-canvas', 'source-ended'],
       ...['server-gone', 'no-answer', 'ice-failed', 'negotiation-failed'],
       ...['no-launcher', 'no-worker', 'unknown-pipeline', 'invalid-param', 'unknown-tenant', 'session-failed'],
-      ...['session-ended', 'bad-message', 'too-many-sessions', 'rate-limited'],
+      ...['session-ended', 'bad-message', 'bad-sdp', 'unsupported-media', 'too-many-sessions', 'rate-limited'],
     ];
     for (const id of ids) {
       const { what, next, detail } = explain({ id, message: 'more' });

@@ -66,6 +66,11 @@ const PROBLEMS: Readonly<Record<string, Words>> = {
     'The server did not understand this page.',
     'Reload the page: it may be older than the server.',
   ],
+  'bad-sdp': ['The server could not read what this browser offered.', 'Reload the page, or try another browser.'],
+  'unsupported-media': [
+    'The pipeline does not take this kind of video.',
+    'Choose another pipeline or another browser, then press Start.',
+  ],
   'too-many-sessions': ['The server is full.', 'Wait until somebody stops, then press Start.'],
   'rate-limited': ['The server has had too many requests from here.', 'Wait a minute, then press Start.'],
 };
