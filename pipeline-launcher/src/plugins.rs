@@ -8,9 +8,11 @@ type Register = fn() -> Result<(), glib::BoolError>;
 /// needed, and they always fit.
 pub fn init() -> anyhow::Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    let plugins: [(&str, Register); 5] = [
+    let plugins: [(&str, Register); 7] = [
         ("overlay", gstoverlay::plugin_register_static),
         ("redisstream", gstredisstream::plugin_register_static),
+        ("rsrtp", gstrsrtp::plugin_register_static),
+        ("rswebrtc", gstrswebrtc::plugin_register_static),
         ("sightlinewebrtc", gstsightlinewebrtc::plugin_register_static),
         ("track", gsttrack::plugin_register_static),
         ("yolox", gstyolox::plugin_register_static),
