@@ -2,6 +2,8 @@
 
 mod rtpvideodec;
 
+pub use rtpvideodec::can_decode;
+
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     rtpvideodec::register(plugin)
 }

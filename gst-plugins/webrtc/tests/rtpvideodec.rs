@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gst::prelude::*;
 use sightline_gst_common::FrameMeta;
 
 fn init() {
     gst::init().unwrap();
     gstsightlinewebrtc::plugin_register_static().unwrap();
+    gstrsrtp::plugin_register_static().unwrap();
 }
 
 /// Decodes ten frames of an encoder and returns the identities and whether an error came.
@@ -69,10 +73,72 @@ fn h264_frames_keep_their_rtp_timestamp() {
 }
 
 #[test]
+fn av1_frames_keep_their_rtp_timestamp() {
+    check(
+        &decode("av1enc cpu-used=8 usage-profile=realtime lag-in-frames=0 ! av1parse ! rtpav1pay").unwrap(),
+    );
+}
+
+#[test]
+fn a_lost_keyframe_is_asked_for_again() {
+    init();
+    let pipeline = gst::parse::launch(
+        "videotestsrc is-live=true num-buffers=40 ! video/x-raw,width=176,height=144,framerate=30/1 ! \
+         vp8enc deadline=1 keyframe-max-dist=10000 ! rtpvp8pay name=pay ! rtpvideodec ! \
+         appsink name=sink sync=false",
+    )
+    .unwrap()
+    .downcast::<gst::Pipeline>()
+    .unwrap();
+    let pad = pipeline.by_name("pay").unwrap().static_pad("src").unwrap();
+    let first = std::sync::OnceLock::new();
+    pad.add_probe(
+        gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST,
+        move |_, info| {
+            let pts = match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => buffer.pts(),
+                Some(gst::PadProbeData::BufferList(list)) => list.get(0).and_then(|buffer| buffer.pts()),
+                _ => None,
+            };
+            if pts == *first.get_or_init(|| pts) {
+                return gst::PadProbeReturn::Drop;
+            }
+            gst::PadProbeReturn::Ok
+        },
+    );
+    let requests = Arc::new(AtomicUsize::new(0));
+    pad.add_probe(gst::PadProbeType::EVENT_UPSTREAM, {
+        let requests = requests.clone();
+        move |_, info| {
+            if let Some(gst::PadProbeData::Event(event)) = &info.data
+                && gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok()
+            {
+                requests.fetch_add(1, Ordering::Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        }
+    });
+    let sink = pipeline
+        .by_name("sink")
+        .unwrap()
+        .downcast::<gst_app::AppSink>()
+        .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut frames = 0;
+    while sink.try_pull_sample(gst::ClockTime::from_seconds(10)).is_some() {
+        frames += 1;
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(frames > 10, "{frames} frames");
+    let requests = requests.load(Ordering::Relaxed);
+    assert!((1..=5).contains(&requests), "{requests} requests");
+}
+
+#[test]
 fn an_unknown_encoding_is_an_error_in_words() {
     let error = decode("jpegenc ! rtpjpegpay").unwrap_err();
     assert!(
-        error.contains("JPEG video cannot be decoded here; send VP8 or VP9 or H264"),
+        error.contains("JPEG video cannot be decoded here; send VP8 or VP9 or H264 or AV1"),
         "{error}"
     );
 }

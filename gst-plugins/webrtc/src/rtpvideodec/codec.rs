@@ -68,6 +68,23 @@ const CODECS: &[(&str, &[Stage])] = &[
             },
         ],
     ),
+    (
+        "AV1",
+        &[
+            Stage {
+                factories: &["rtpav1depay"],
+                properties: DEPAY,
+            },
+            Stage {
+                factories: &["av1parse"],
+                properties: &[],
+            },
+            Stage {
+                factories: &["dav1ddec", "av1dec"],
+                properties: DECODER,
+            },
+        ],
+    ),
 ];
 
 /// The stages that decode an RTP `encoding-name`, or what to say.
@@ -85,13 +102,20 @@ pub fn stages(encoding: &str) -> Result<&'static [Stage], String> {
         })
 }
 
+/// True if all that decodes an RTP `encoding-name` is installed.
+pub fn can_decode(encoding: &str) -> bool {
+    stages(encoding).is_ok_and(|stages| stages.iter().all(|stage| stage.factory().is_some()))
+}
+
 impl Stage {
-    pub fn make(&self) -> Result<gst::Element, String> {
-        let factory = self
-            .factories
+    fn factory(&self) -> Option<gst::ElementFactory> {
+        self.factories
             .iter()
-            .find_map(|name| gst::ElementFactory::find(name));
-        let Some(factory) = factory else {
+            .find_map(|name| gst::ElementFactory::find(name))
+    }
+
+    pub fn make(&self) -> Result<gst::Element, String> {
+        let Some(factory) = self.factory() else {
             return Err(format!(
                 "none of the elements {} is installed",
                 self.factories.join(", ")

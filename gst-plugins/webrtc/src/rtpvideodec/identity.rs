@@ -20,15 +20,16 @@ pub struct Arrival {
 pub struct Arrivals(VecDeque<Arrival>);
 
 impl Arrivals {
-    /// Notes a packet; only a frame's first counts.
-    pub fn note(&mut self, arrival: Arrival) {
+    /// Notes a packet; only a frame's first counts, and for that it is true.
+    pub fn note(&mut self, arrival: Arrival) -> bool {
         if self.0.iter().any(|known| known.timestamp == arrival.timestamp) {
-            return;
+            return false;
         }
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
         self.0.push_back(arrival);
+        true
     }
 
     /// The frame that is presented at `pts`; older ones are forgotten.

@@ -1,7 +1,8 @@
 //! SECTION:element-rtpvideodec
 //!
 //! Decodes one RTP video stream: depayloader and decoder follow from the stream's caps, and change with them.
-//! Frames that lost packets are not passed on; a keyframe is asked for instead.
+//! Frames that lost packets are not passed on; a keyframe is asked for instead: every 200 ms until the first picture,
+//! later every 500 ms at most.
 //!
 //! Each frame carries its identity in a `SightlineFrameMeta`: its RTP timestamp, the time at which it came in, and
 //! its size.
@@ -13,6 +14,7 @@
 //! ```
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -21,6 +23,7 @@ use sightline_protocol::{FrameHeader, unix_micros};
 
 use super::codec;
 use super::identity::{Arrival, Arrivals, rtp_timestamp};
+use super::keyframes::Keyframes;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -45,6 +48,7 @@ pub struct RtpVideoDec {
     src: gst::GhostPad,
     state: Mutex<State>,
     arrivals: Arc<Mutex<Arrivals>>,
+    keyframes: Arc<Mutex<Keyframes>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -52,6 +56,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl RtpVideoDec {
+    /// An event from inside on its way up: true if it is a request for a keyframe that comes too soon after another.
+    fn holds_back(&self, event: &gst::Event) -> bool {
+        gst_video::UpstreamForceKeyUnitEvent::parse(event).is_ok()
+            && !lock(&self.keyframes).request(Instant::now())
+    }
+
     fn sink_event(&self, pad: &gst::GhostPad, event: gst::Event) -> bool {
         if let gst::EventView::Caps(caps) = event.view()
             && let Err(message) = self.prepare(caps.caps())
@@ -120,23 +130,31 @@ impl RtpVideoDec {
 
     /// Notes what comes in on `sink`, and gives frames on `src` their identity.
     fn watch(&self, sink: &gst::Pad, src: &gst::Pad) {
-        let arrivals = Arc::clone(&self.arrivals);
+        let (arrivals, keyframes) = (Arc::clone(&self.arrivals), Arc::clone(&self.keyframes));
+        let upstream = self.sink.downgrade();
         let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         sink.add_probe(packets, move |pad, info| {
             let note = |buffer: &gst::BufferRef| {
-                if let Some(arrival) = arrival_of(buffer, pad) {
-                    lock(&arrivals).note(arrival);
-                }
+                arrival_of(buffer, pad).is_some_and(|arrival| lock(&arrivals).note(arrival))
             };
-            match &info.data {
-                Some(gst::PadProbeData::Buffer(buffer)) => note(buffer),
-                Some(gst::PadProbeData::BufferList(list)) => list.iter().for_each(note),
-                _ => {}
+            let frames = match &info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => usize::from(note(buffer)),
+                Some(gst::PadProbeData::BufferList(list)) => {
+                    list.iter().filter(|buffer| note(buffer)).count()
+                }
+                _ => 0,
+            };
+            if (0..frames).any(|_| lock(&keyframes).frame(Instant::now()))
+                && let Some(upstream) = upstream.upgrade()
+            {
+                let event = gst_video::UpstreamForceKeyUnitEvent::builder().all_headers(true);
+                upstream.push_event(event.build());
             }
             gst::PadProbeReturn::Ok
         });
-        let arrivals = Arc::clone(&self.arrivals);
+        let (arrivals, keyframes) = (Arc::clone(&self.arrivals), Arc::clone(&self.keyframes));
         src.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            lock(&keyframes).picture();
             if let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data {
                 let arrival = buffer.pts().and_then(|pts| lock(&arrivals).take(pts.nseconds()));
                 if let Some(arrival) = arrival
@@ -148,6 +166,12 @@ impl RtpVideoDec {
             gst::PadProbeReturn::Ok
         });
     }
+}
+
+/// The bin of the ghost pad that a proxy pad belongs to.
+fn bin_of(ghost: Option<&gst::Object>) -> Option<super::RtpVideoDec> {
+    let ghost = ghost?.downcast_ref::<gst::Pad>()?;
+    ghost.parent_element()?.downcast().ok()
 }
 
 fn arrival_of(buffer: &gst::BufferRef, pad: &gst::Pad) -> Option<Arrival> {
@@ -208,6 +232,11 @@ impl ObjectSubclass for RtpVideoDec {
             .event_function(|pad, parent, event| {
                 RtpVideoDec::catch_panic_pad_function(parent, || false, |this| this.sink_event(pad, event))
             })
+            .proxy_pad_event_function(|pad, parent, event| {
+                // A probe cannot do this: bindings and GStreamer 1.22 disagree about who frees an event that it drops.
+                bin_of(parent).is_some_and(|bin| bin.imp().holds_back(&event))
+                    || gst::Pad::event_default(pad, parent, event)
+            })
             .build();
         let src = match template("src") {
             Some(template) => gst::GhostPad::builder_from_template(&template).build(),
@@ -218,6 +247,7 @@ impl ObjectSubclass for RtpVideoDec {
             src,
             state: Mutex::default(),
             arrivals: Arc::default(),
+            keyframes: Arc::default(),
         }
     }
 }

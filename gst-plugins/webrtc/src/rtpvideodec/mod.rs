@@ -5,6 +5,9 @@ use gst::prelude::*;
 mod codec;
 mod identity;
 mod imp;
+mod keyframes;
+
+pub use codec::can_decode;
 
 glib::wrapper! {
     pub struct RtpVideoDec(ObjectSubclass<imp::RtpVideoDec>) @extends gst::Bin, gst::Element, gst::Object, @implements gst::ChildProxy;
