@@ -5,6 +5,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 # Looked up when it is used: after `setup`.
 features = $(shell . scripts/lib.sh; features)
+release_features = $(shell . scripts/lib.sh; release_features)
 
 # Everything on this machine: Redis (unless REDIS_URL names one), two workers, launcher, signaling, page.
 run: build model
@@ -12,12 +13,12 @@ run: build model
 
 # All tests, of every kind.
 test: setup-test ui model
-	cargo build --release --workspace $(features)
+	cargo build --release --workspace $(release_features)
 	scripts/test.sh
 
 # Release programs and plugins in target/release, the page in ui/dist.
 build: setup ui
-	cargo build --release --workspace $(features)
+	cargo build --release --workspace $(release_features)
 
 # What must hold before a commit, without running the tests.
 check: setup-test ui

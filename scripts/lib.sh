@@ -31,3 +31,6 @@ at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; 
 
 # cargo's flags for what this machine's GStreamer has beyond our floor of 1.22.
 features() { ! pkg-config --atleast-version=1.24 gstreamer-analytics-1.0 2>/dev/null || echo --features pipeline-launcher/v1_24; }
+
+# And for what is released: with elements of gst-plugins-rs, which take minutes to build.
+release_features() { echo "$(features) --features pipeline-launcher/rs"; }

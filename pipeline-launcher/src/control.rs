@@ -32,6 +32,9 @@ pub struct Start {
     /// The session's id, or the worker's name: what the Redis elements write.
     pub identity: String,
     pub webrtc: Network,
+    /// The peer's offer; none: we offer.
+    #[serde(default)]
+    pub offer: Option<String>,
     /// Files and sockets that the process may have open; none: as many as the launcher.
     #[serde(default)]
     pub max_open_files: Option<u64>,
@@ -46,8 +49,11 @@ pub struct Network {
     pub public_ips: Vec<std::net::IpAddr>,
     /// `stun:` and `turn:` URLs.
     pub ice_servers: Vec<String>,
-    /// True if the offer need not wait for candidates.
+    /// True if our description need not wait for candidates.
     pub trickle: bool,
+    /// As in [`sightline_protocol::rpc::SessionStart`].
+    #[serde(default)]
+    pub silence_secs: Option<u32>,
 }
 
 /// From the pipeline's process.
@@ -56,14 +62,14 @@ pub struct Network {
 pub enum Report {
     /// GStreamer is initialised: `Start` will be fast.
     Ready,
-    Offer {
+    /// Our offer, or our answer to the peer's.
+    Described {
         sdp: String,
     },
     AnswerTaken,
-    AnswerRefused {
-        message: String,
-    },
-    Candidate(IceCandidate),
+    AnswerRefused(Failure),
+    /// One of ours, at each address that it is advertised with.
+    Candidates(Vec<IceCandidate>),
     /// The ICE connection's state changed (W3C names).
     Ice {
         new: String,

@@ -8,10 +8,12 @@ type Register = fn() -> Result<(), glib::BoolError>;
 /// needed, and they always fit.
 pub fn init() -> anyhow::Result<()> {
     gst::init().context("GStreamer cannot be initialised")?;
-    let plugins: [(&str, Register); 7] = [
+    let plugins: &[(&str, Register)] = &[
         ("overlay", gstoverlay::plugin_register_static),
         ("redisstream", gstredisstream::plugin_register_static),
+        #[cfg(feature = "rs")]
         ("rsrtp", gstrsrtp::plugin_register_static),
+        #[cfg(feature = "rs")]
         ("rswebrtc", gstrswebrtc::plugin_register_static),
         ("sightlinewebrtc", gstsightlinewebrtc::plugin_register_static),
         ("track", gsttrack::plugin_register_static),

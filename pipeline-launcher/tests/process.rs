@@ -2,57 +2,22 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/child.rs"]
+mod child;
+
 use std::path::Path;
 use std::time::Duration;
 
-use pipeline_launcher::control::{Command, Network, Report, Start};
-use pipeline_launcher::description::{Assignment, Resolved, WebRtc};
+use child::{exe, report, run_with, start};
+use pipeline_launcher::control::{Command, Network, Report};
+use pipeline_launcher::description::{Assignment, WebRtc};
 use pipeline_launcher::supervisor::process::{Exit, Process};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn exe() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_pipeline-launcher"))
-}
-
-fn start(launch: &str, assignments: Vec<Assignment>, webrtc: Option<WebRtc>, network: Network) -> Command {
-    let pipeline = Resolved {
-        name: "test".into(),
-        webrtc,
-        launch: launch.into(),
-        assignments,
-    };
-    Command::Start(Box::new(Start {
-        pipeline,
-        identity: "someone".into(),
-        webrtc: network,
-        max_open_files: Some(256),
-    }))
-}
-
-/// The next report that is not only a sign of life.
-async fn report(process: &mut Process) -> Option<Report> {
-    loop {
-        let report = tokio::time::timeout(PATIENCE, process.report())
-            .await
-            .expect("no report in time");
-        if !matches!(report, Some(Report::Progress(_))) {
-            return report;
-        }
-    }
-}
-
 /// A process that was told to run `launch`, after its first report.
 async fn run(launch: &str) -> (Process, Option<Report>) {
     run_with(start(launch, Vec::new(), None, Network::default())).await
-}
-
-async fn run_with(start: Command) -> (Process, Option<Report>) {
-    let mut process = Process::spawn(exe(), &[]).unwrap();
-    assert_eq!(report(&mut process).await, Some(Report::Ready));
-    process.send(&start).await.unwrap();
-    let first = report(&mut process).await;
-    (process, first)
 }
 
 fn is_alive(pid: u32) -> bool {
@@ -204,7 +169,7 @@ async fn a_session_offers_its_codecs_on_its_port() {
     };
     let launch = "webrtcbin name=webrtc webrtc. ! rtpvideodec ! fakesink";
     let (mut process, first) = run_with(start(launch, Vec::new(), Some(WebRtc::default()), network)).await;
-    let Some(Report::Offer { sdp }) = first else {
+    let Some(Report::Described { sdp }) = first else {
         panic!("{first:?}")
     };
     assert!(sdp.contains("VP8/90000") && sdp.contains("H264/90000"), "{sdp}");
@@ -226,10 +191,7 @@ async fn a_session_offers_its_codecs_on_its_port() {
             .await
             .unwrap();
         let answered = report(&mut process).await;
-        assert!(
-            matches!(answered, Some(Report::AnswerRefused { .. })),
-            "{answered:?}"
-        );
+        assert!(matches!(answered, Some(Report::AnswerRefused(_))), "{answered:?}");
     }
     assert_eq!(process.stop().await, Exit::Success);
 }

@@ -11,7 +11,6 @@ use sightline_gst_common::FrameMeta;
 fn init() {
     gst::init().unwrap();
     gstsightlinewebrtc::plugin_register_static().unwrap();
-    gstrsrtp::plugin_register_static().unwrap();
 }
 
 /// Decodes ten frames of an encoder and returns the identities and whether an error came.
@@ -70,13 +69,6 @@ fn vp9_frames_keep_their_rtp_timestamp() {
 #[test]
 fn h264_frames_keep_their_rtp_timestamp() {
     check(&decode("openh264enc ! h264parse config-interval=-1 ! rtph264pay").unwrap());
-}
-
-#[test]
-fn av1_frames_keep_their_rtp_timestamp() {
-    check(
-        &decode("av1enc cpu-used=8 usage-profile=realtime lag-in-frames=0 ! av1parse ! rtpav1pay").unwrap(),
-    );
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 mod pipeline;
 mod progress;
-mod sdp;
 mod threads;
 mod webrtc;
 
@@ -61,6 +60,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
 
     let (last, code) = match drive(*start, &events, &incoming, &mut reports) {
         Ok(()) => (Report::Ended, ExitCode::SUCCESS),
+        // The peer's end is no fault.
+        Err(failure) if failure.id == ErrorId::SessionEnded => (Report::Failed(failure), ExitCode::SUCCESS),
         Err(failure) => {
             tracing::error!(%failure, "the pipeline failed");
             (Report::Failed(failure), ExitCode::FAILURE)
@@ -157,7 +158,7 @@ fn drive(
         move |message| drop(events.send(Event::Bus(message)))
     });
     let mut session = match &start.pipeline.webrtc {
-        Some(settings) => Some(Session::prepare(&pipeline, settings, &start.webrtc, {
+        Some(settings) => Some(Session::prepare(&pipeline, settings, &start, {
             let events = events.clone();
             move |event| drop(events.send(Event::WebRtc(event)))
         })?),
@@ -165,7 +166,7 @@ fn drive(
     };
     let result = pipeline.play().and_then(|running| {
         match &mut session {
-            Some(session) => session.create_offer(),
+            Some(session) => session.begin(start.offer.as_deref())?,
             None if running => send(reports, &Report::Running).map_err(unheard)?,
             None => {}
         }
@@ -217,7 +218,7 @@ impl Loop<'_> {
             if let Some(deadline) = deadline
                 && deadline <= Instant::now()
             {
-                let report = self.session.as_mut().and_then(Session::deadline_passed);
+                let report = self.session.as_mut().map_or(Ok(None), Session::deadline_passed)?;
                 report.map_or(Ok(()), |report| self.report(&report))?;
             }
             if let Some(event) = event
@@ -246,7 +247,7 @@ impl Loop<'_> {
                 pipeline::Verdict::Playing => session.is_none().then_some(Report::Running),
             },
             (Event::WebRtc(event), Some(session)) => session.handle(event)?,
-            (Event::Command(Command::Answer { sdp }), Some(session)) => session.take_answer(&sdp),
+            (Event::Command(Command::Answer { sdp }), Some(session)) => Some(session.take_answer(&sdp)),
             (Event::Command(Command::Candidate(candidate)), Some(session)) => {
                 session.take_candidate(&candidate);
                 None

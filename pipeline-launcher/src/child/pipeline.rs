@@ -81,8 +81,29 @@ impl Pipeline {
     }
 
     pub(super) fn stop(&self) {
+        self.hush();
         if self.0.set_state(gst::State::Null).is_err() {
             tracing::warn!("the pipeline does not go to NULL");
+        }
+    }
+
+    /// Sends nothing more. A picture that comes back to its peer goes out of webrtcbin and into it: one that is on its way in
+    /// while the pipeline stops would wait in webrtcbin's sink, and webrtcbin's source for it.
+    fn hush(&self) {
+        let mut elements = self.0.iterate_recurse();
+        while let Ok(Some(element)) = elements.next() {
+            if element
+                .factory()
+                .is_none_or(|factory| factory.name() != "webrtcbin")
+            {
+                continue;
+            }
+            for pad in element.sink_pads() {
+                let media = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+                pad.add_probe(media, |_, _| gst::PadProbeReturn::Drop);
+                // Until the one that is on its way has passed.
+                drop(pad.stream_lock());
+            }
         }
     }
 

@@ -59,6 +59,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         pipeline,
         identity: args.identity,
         webrtc: Network::default(),
+        offer: None,
         max_open_files: None,
     };
     process.send(&Command::Start(Box::new(start))).await?;

@@ -113,6 +113,8 @@ pub struct WebRtc {
     /// The jitterbuffer's delay, in milliseconds.
     #[schemars(range(min = *Self::LATENCY_MS.start(), max = *Self::LATENCY_MS.end()))]
     pub latency_ms: u32,
+    /// What becomes of the peer's audio.
+    pub audio: Audio,
 }
 
 impl WebRtc {
@@ -122,8 +124,9 @@ impl WebRtc {
 impl Default for WebRtc {
     fn default() -> Self {
         Self {
-            codecs: vec![Codec::Vp8, Codec::H264],
+            codecs: Codec::ALL.to_vec(),
             latency_ms: 50,
+            audio: Audio::Ignore,
         }
     }
 }
@@ -132,25 +135,38 @@ impl Default for WebRtc {
 #[serde(rename_all = "UPPERCASE")]
 pub enum Codec {
     Vp8,
-    Vp9,
     H264,
+    Vp9,
+    Av1,
 }
 
 impl Codec {
-    pub const ALL: [Self; 3] = [Self::Vp8, Self::Vp9, Self::H264];
+    /// Best first: the cheapest to decode.
+    pub const ALL: [Self; 4] = [Self::Vp8, Self::H264, Self::Vp9, Self::Av1];
 
     /// The name in SDP.
     pub fn name(self) -> &'static str {
         match self {
             Self::Vp8 => "VP8",
-            Self::Vp9 => "VP9",
             Self::H264 => "H264",
+            Self::Vp9 => "VP9",
+            Self::Av1 => "AV1",
         }
     }
 
     fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|codec| codec.name() == name)
     }
+}
+
+/// What becomes of a peer's audio, which no pipeline hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Audio {
+    /// It is received and thrown away: a client that sends a microphone too need not be told.
+    Ignore,
+    /// An offer that has it is refused in words.
+    Refuse,
 }
 
 /// What happens when the pipeline's process ends.

@@ -16,7 +16,7 @@ pub(super) struct Session<'a> {
 }
 
 /// Whoever waits until the peer's answer is taken or refused.
-type Answering = Option<oneshot::Sender<Result<(), String>>>;
+type Answering = Option<oneshot::Sender<Result<(), Failure>>>;
 
 impl Session<'_> {
     /// Serves the session until its process is gone; then says how it ended.
@@ -60,8 +60,8 @@ impl Session<'_> {
                 self.set_phase(SessionPhase::Connecting);
                 answering.take().map(|done| done.send(Ok(())));
             }
-            Report::AnswerRefused { message } => {
-                answering.take().map(|done| done.send(Err(message)));
+            Report::AnswerRefused(failure) => {
+                answering.take().map(|done| done.send(Err(failure)));
             }
             Report::Progress(progress) => self.note(progress, memory),
             report => {
@@ -89,8 +89,8 @@ impl Session<'_> {
 
     fn over(&self, Ending { exit, reason }: Ending) -> SessionEvent {
         if exit == Exit::Success {
-            let reason = Failure::new(ErrorId::SessionEnded, "the stream ended");
-            return self.ended(SessionPhase::Ended, exit, Some(reason));
+            let by_itself = || Failure::new(ErrorId::SessionEnded, "the stream ended");
+            return self.ended(SessionPhase::Ended, exit, Some(reason.unwrap_or_else(by_itself)));
         }
         self.ended(SessionPhase::Failed, exit, reason)
     }

@@ -24,8 +24,8 @@ use crate::description::catalogue::Catalogue;
 use crate::media::Media;
 use crate::models::Models;
 
-/// How long a session may take to make its offer.
-const OFFER: Duration = Duration::from_secs(10);
+/// How long a session may take to make its offer, or its answer to the client's.
+const DESCRIBE: Duration = Duration::from_secs(10);
 /// How long webrtcbin may take to take an answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -81,9 +81,9 @@ impl Workshop {
 pub(super) struct Started {
     pub(super) process: Process,
     restart: Restart,
-    /// With a peer, its port and its offer.
+    /// With a peer, its port and our offer or answer.
     lease: Option<Lease>,
-    offer: Option<String>,
+    sdp: Option<String>,
 }
 
 #[derive(Debug)]
@@ -107,7 +107,7 @@ struct Entry {
 pub(super) enum Request {
     Answer {
         sdp: String,
-        done: oneshot::Sender<Result<(), String>>,
+        done: oneshot::Sender<Result<(), Failure>>,
     },
     Candidate(IceCandidate),
     Stop {
@@ -163,7 +163,7 @@ impl Sessions {
         owners
     }
 
-    /// Starts a session and returns its offer; a source has no peer, and so none.
+    /// Starts a session and returns its offer, or its answer to the client's; a source has no peer, and so none.
     pub async fn start(self: &Arc<Self>, request: SessionStart) -> Result<Option<String>, Failure> {
         let session = request.session.clone();
         let mut incoming = self.admit(&request)?;
@@ -172,7 +172,7 @@ impl Sessions {
             process,
             restart,
             lease,
-            offer,
+            sdp,
         } = match started {
             Ok(started) => started,
             Err(failure) => {
@@ -190,7 +190,7 @@ impl Sessions {
             pid = process.pid(),
             "session started"
         );
-        let has_peer = offer.is_some();
+        let has_peer = sdp.is_some();
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             let session = Session {
@@ -216,7 +216,7 @@ impl Sessions {
             );
             this.tell(&request.reply_to, Notice::Event(ended));
         });
-        Ok(offer)
+        Ok(sdp)
     }
 
     /// Takes the session in, if there is room.
@@ -290,7 +290,9 @@ impl Sessions {
                 public_ips: workshop.public_ips.clone(),
                 ice_servers: workshop.ice_servers.clone(),
                 trickle: request.trickle,
+                silence_secs: request.silence_secs,
             },
+            offer: request.offer.clone(),
             max_open_files: Some(workshop.max_open_files),
         };
         process
@@ -298,36 +300,40 @@ impl Sessions {
             .await
             .map_err(|error| internal(error.into()))?;
         process.limit(workshop.limits);
-        let started = |process, lease, offer| Started {
+        let started = |process, lease, sdp| Started {
             process,
             restart: description.restart,
             lease,
-            offer,
+            sdp,
         };
         if !has_peer {
             return Ok(started(process, lease, None));
         }
-        match tokio::time::timeout(OFFER, self.wait_for_offer(request, &mut process)).await {
-            Ok(Ok(offer)) => Ok(started(process, lease, Some(offer))),
+        match tokio::time::timeout(DESCRIBE, self.wait_for_description(request, &mut process)).await {
+            Ok(Ok(sdp)) => Ok(started(process, lease, Some(sdp))),
             Ok(Err(ending)) => {
                 workshop.exits.count(Role::Session, ending.exit);
-                let message = "the session's process ended before it made an offer";
+                let message = "the session's process ended before it gave a description";
                 Err(ending
                     .reason
                     .unwrap_or_else(|| Failure::new(ErrorId::SessionFailed, message)))
             }
             Err(_) => {
                 workshop.exits.count(Role::Session, Exit::Stalled);
-                let message = format!("the session's process made no offer within {OFFER:?}");
+                let message = format!("the session's process gave no description within {DESCRIBE:?}");
                 Err(Failure::new(ErrorId::SessionFailed, message))
             }
         }
     }
 
-    async fn wait_for_offer(&self, request: &SessionStart, process: &mut Process) -> Result<String, Ending> {
+    async fn wait_for_description(
+        &self,
+        request: &SessionStart,
+        process: &mut Process,
+    ) -> Result<String, Ending> {
         loop {
             match process.next().await {
-                Next::Report(Report::Offer { sdp }) => return Ok(sdp),
+                Next::Report(Report::Described { sdp }) => return Ok(sdp),
                 Next::Report(report) => self.pass_on(&request.session, &request.reply_to, report),
                 Next::Over(ending) => return Err(ending),
             }
@@ -353,7 +359,13 @@ impl Sessions {
                     exit: None,
                 })
             }
-            Report::Candidate(candidate) => Notice::Candidate { session, candidate },
+            Report::Candidates(candidates) => {
+                for candidate in candidates {
+                    let session = session.clone();
+                    self.tell(reply_to, Notice::Candidate { session, candidate });
+                }
+                return;
+            }
             Report::Ice { new, old } => Notice::Ice { session, new, old },
             _ => return,
         };
@@ -391,7 +403,7 @@ impl Sessions {
             .await
             .map_err(|_| gone())?;
         match tokio::time::timeout(ANSWER, answered).await {
-            Ok(Ok(result)) => result.map_err(|message| Failure::new(ErrorId::BadMessage, message)),
+            Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(gone()),
             Err(_) => Err(Failure::new(
                 ErrorId::SessionFailed,

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::fields::{At, Fields};
 use super::problem::{NOWHERE, Problem, Problems, Severity, did_you_mean};
-use super::{Codec, Description, LaunchPlace, Replicas, Restart, RestartPolicy, WebRtc, Worker};
+use super::{Audio, Codec, Description, LaunchPlace, Replicas, Restart, RestartPolicy, WebRtc, Worker};
 
 /// The version of the format that this program reads.
 const SCHEMA: i64 = 1;
@@ -22,6 +22,7 @@ const KINDS: [(&str, PipelineKind); 3] = [
     ("source", PipelineKind::Source),
 ];
 
+const AUDIO: [(&str, Audio); 2] = [("ignore", Audio::Ignore), ("refuse", Audio::Refuse)];
 const POLICIES: [(&str, RestartPolicy); 3] = [
     ("never", RestartPolicy::Never),
     ("on_failure", RestartPolicy::OnFailure),
@@ -177,6 +178,7 @@ fn read_webrtc(fields: &mut Fields<'_, '_, '_>) -> WebRtc {
     WebRtc {
         codecs: names.map_or(defaults.codecs, |names| read_codecs(fields, &names)),
         latency_ms: bounded(fields, "latency_ms", WebRtc::LATENCY_MS, defaults.latency_ms),
+        audio: choice(fields, "audio", &AUDIO).unwrap_or(defaults.audio),
     }
 }
 

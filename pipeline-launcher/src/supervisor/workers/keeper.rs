@@ -74,6 +74,7 @@ async fn start(plan: &Plan, identity: String) -> Result<Process, Ending> {
         pipeline: plan.pipeline.clone(),
         identity,
         webrtc: Network::default(),
+        offer: None,
         max_open_files: Some(plan.max_open_files),
     };
     let sent = process.send(&Command::Start(Box::new(start))).await;
