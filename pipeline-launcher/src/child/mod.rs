@@ -2,7 +2,6 @@
 
 mod pipeline;
 mod progress;
-mod sdp;
 mod threads;
 mod webrtc;
 

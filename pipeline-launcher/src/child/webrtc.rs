@@ -10,9 +10,9 @@ use gst_webrtc::{
 };
 use sightline_protocol::rpc::IceCandidate;
 use sightline_protocol::{ErrorId, Failure};
+use sightline_sdp::{Answer, candidate};
 
 use super::pipeline::Pipeline;
-use super::sdp;
 use crate::control::{Network, Report};
 use crate::description::{Codec, WebRtc};
 
@@ -129,11 +129,14 @@ impl Session {
 
     fn connect_signals(&self, pipeline: &Pipeline) {
         let tell = Arc::clone(&self.tell);
+        let public = self.network.public_ips.clone();
         self.webrtc.connect("on-ice-candidate", false, move |values| {
             let line = values.get(1).and_then(|value| value.get().ok());
-            let candidate = values.get(2).and_then(|value| value.get().ok());
+            let candidate: Option<String> = values.get(2).and_then(|value| value.get().ok());
             if let (Some(line), Some(candidate)) = (line, candidate) {
-                tell(Event::Candidate { line, candidate });
+                for candidate in candidate::advertise(&candidate, &public) {
+                    tell(Event::Candidate { line, candidate });
+                }
             }
             None
         });
@@ -224,7 +227,7 @@ impl Session {
             Event::Candidate { line, candidate } => {
                 self.candidates += 1;
                 let candidate = IceCandidate {
-                    candidate: sdp::advertise(&candidate, &self.network.public_ips),
+                    candidate,
                     sdp_m_line_index: Some(line),
                     sdp_mid: None,
                 };
@@ -253,22 +256,27 @@ impl Session {
 
     fn send_offer(&mut self) -> Option<Report> {
         self.offer = Offer::Sent;
+        let sdp = candidate::advertise_description(&self.local_description()?, &self.network.public_ips);
+        Some(Report::Offer { sdp })
+    }
+
+    fn local_description(&self) -> Option<String> {
         let description = self
             .webrtc
             .property::<Option<WebRTCSessionDescription>>("local-description")?;
-        let text = description.sdp().as_text().ok()?;
-        Some(Report::Offer {
-            sdp: sdp::advertise_offer(&text, &self.network.public_ips),
-        })
+        description.sdp().as_text().ok()
     }
 
     pub(super) fn take_answer(&mut self, answer: &str) -> Option<Report> {
         let refused = |message: String| Some(Report::AnswerRefused { message });
-        let clean = match sdp::clean_answer(answer) {
-            Ok(clean) => clean,
-            Err(message) => return refused(message),
+        let Some(offer) = self.local_description() else {
+            return refused("nothing has been offered yet".into());
         };
-        let message = match gst_sdp::SDPMessage::parse_buffer(clean.as_bytes()) {
+        let answer = match Answer::parse(answer, &offer) {
+            Ok(answer) => answer,
+            Err(refusal) => return refused(refusal.to_string()),
+        };
+        let message = match gst_sdp::SDPMessage::parse_buffer(answer.text().as_bytes()) {
             Ok(message) => message,
             Err(_) => return refused("the answer is not valid SDP".into()),
         };
@@ -287,7 +295,7 @@ impl Session {
     }
 
     pub(super) fn take_candidate(&self, candidate: &IceCandidate) {
-        if sdp::is_usable(&candidate.candidate) {
+        if candidate::is_usable(&candidate.candidate) {
             let line = candidate.sdp_m_line_index.unwrap_or(0);
             self.webrtc
                 .emit_by_name::<()>("add-ice-candidate", &[&line, &candidate.candidate]);
