@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Fuzzing with libFuzzer, on stable Rust. `fuzz.sh replay`: each target once over its seeds and earlier findings, as
-# `make test` does. `fuzz.sh SECONDS [TARGET…]`: looks for new ones, guided by coverage.
+# `make test` does. `fuzz.sh SECONDS [TARGET…]`: looks for new ones, guided by coverage; FUZZ_JOBS targets at a time.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 
 seeds() { # TARGET: files to begin with, one a line
-    if [ "$1" = model_file ]; then printf '%s\n' models/blobs*.onnx; fi
+    case $1 in
+    model_file) printf '%s\n' models/blobs*.onnx ;;
+    sdp_fragment) printf '%s\n' protocol/sdp/tests/clients/*.sdpfrag ;;
+    sdp_*) printf '%s\n' protocol/sdp/tests/clients/*.sdp ;;
+    esac
     find "fuzz/seeds/$1" -type f
 }
 
@@ -25,30 +29,36 @@ replay() {
     done
 }
 
+triple=$(rustc -vV | sed -n 's/^host: //p')
+
 fuzz() { # SECONDS TARGET…
-    local secs=$1 target corpus triple
+    local secs=$1 features=--no-default-features
     shift
-    triple=$(rustc -vV | sed -n 's/^host: //p')
+    case " $*" in *" model_"* | *" stream_"*) features=--features=elements ;; esac
     # What `cargo fuzz` passes too; with --target, build scripts and macros stay as they are.
     RUSTFLAGS="--cfg fuzzing -C debug-assertions -C codegen-units=1 -C passes=sancov-module \
         -C llvm-args=-sanitizer-coverage-level=4 -C llvm-args=-sanitizer-coverage-inline-8bit-counters \
         -C llvm-args=-sanitizer-coverage-pc-table -C llvm-args=-sanitizer-coverage-trace-compares" \
-        cargo build --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$triple"
-    for target in "$@"; do
-        say "Fuzzing $target for $secs s"
-        corpus=target/fuzz/corpus/$target
-        mkdir -p "$corpus"
-        seeds "$target" | xargs -r cp -t "$corpus"
-        # A finding is left in fuzz/seeds: commit it with the repair.
-        "target/fuzz/$triple/release/$target" "$corpus" -max_total_time="$secs" -timeout=5 -rss_limit_mb=2048 \
-            -max_len=65536 -print_final_stats=1 -artifact_prefix="fuzz/seeds/$target/" 2>"target/fuzz/$target.log" ||
-            { tail -n 40 "target/fuzz/$target.log"; die "$target: see the file in fuzz/seeds/$target"; }
-        grep -E 'number_of_executed_units|new_units_added' "target/fuzz/$target.log"
-    done
+        cargo build --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$triple" $features
+    say "Fuzzing $* for $secs s each"
+    printf '%s\n' "$@" | xargs -P "${FUZZ_JOBS:-1}" -I TARGET "$0" one "$secs" TARGET
+}
+
+one() { # SECONDS TARGET
+    local secs=$1 target=$2 corpus=target/fuzz/corpus/$2
+    mkdir -p "$corpus"
+    seeds "$target" | xargs -r cp -t "$corpus"
+    # A finding is left in fuzz/seeds: commit it with the repair.
+    "target/fuzz/$triple/release/$target" "$corpus" -max_total_time="$secs" -timeout=5 -rss_limit_mb=2048 \
+        -max_len=65536 -print_final_stats=1 -artifact_prefix="fuzz/seeds/$target/" 2>"target/fuzz/$target.log" ||
+        { tail -n 40 "target/fuzz/$target.log"; die "$target: see the file in fuzz/seeds/$target"; }
+    sed -n "s/^stat::/$target: /p" "target/fuzz/$target.log" | grep -E 'number_of_executed_units|new_units_added'
 }
 
 if [ "${1:-}" = replay ]; then
     replay
+elif [ "${1:-}" = one ]; then
+    one "$2" "$3"
 else
     secs=${1:-60}
     chosen=("${@:2}")

@@ -8,7 +8,7 @@ use crate::codec;
 use crate::lines::{Line, Lines, MAX_SDP_BYTES, attributes, has};
 use crate::media::{self, Direction, Head, Kind, Media};
 use crate::policy::Policy;
-use crate::refusal::{Refusal, shown};
+use crate::refusal::Refusal;
 use crate::transport::{Fingerprint, Setup, Transport, credentials};
 
 /// What offers and answers have in common, normalised.
@@ -117,6 +117,11 @@ impl Answer {
         for (media, section) in draft.media.iter_mut().zip(&offered) {
             section.check(media)?;
         }
+        if draft.media.first().is_some_and(|media| media.refused) {
+            return Err(Refusal::unprocessable(
+                "the peer refuses the first section, and the others are bundled with it",
+            ));
+        }
         let mut codecs = offered.into_iter().map(|section| section.codecs);
         let description = draft.finish(|_| codecs.next().unwrap_or_default())?;
         Ok(Self(description))
@@ -202,9 +207,10 @@ struct Draft<'a, 't> {
     heads: Vec<Head<'t>>,
     media: Vec<Media>,
     transport: Transport,
-    /// Indices of the sections that share the transport, the one that describes it first; none without BUNDLE.
-    bundle: Vec<usize>,
-    tagged: usize,
+    /// Indices of the sections that are not refused: they share the transport.
+    live: Vec<usize>,
+    /// One section alone may do without a BUNDLE group.
+    bundled: bool,
 }
 
 impl<'a, 't> Draft<'a, 't> {
@@ -218,8 +224,15 @@ impl<'a, 't> Draft<'a, 't> {
         let mut media = Vec::new();
         for (section, mid) in lines.sections.iter().zip(mids(lines, missing_mid)?) {
             let head = Head::read(section)?;
-            // Port 0 in an offer is no refusal where the section lives on another's port.
+            // Port 0 in an offer is none where the section lives on another's port.
             let refused = head.port == 0 && !(is_offer && has(section, "bundle-only"));
+            // webrtcbin of 1.22 would answer it as if it were offered.
+            if is_offer && refused {
+                return Err(Refusal::unprocessable(format!(
+                    "the {} section (mid {mid}) is offered with port 0: leave it out",
+                    head.kind
+                )));
+            }
             media.push(Media::read(&head, mid, refused, &lines.session, section)?);
             heads.push(head);
         }
@@ -227,12 +240,7 @@ impl<'a, 't> Draft<'a, 't> {
         let transport = transport(lines, &media, &bundle, tagged)?;
         let live = (0..).zip(&media).filter(|(_, media)| !media.refused);
         let live: Vec<_> = live.map(|(index, _)| index).collect();
-        // Those that were not in the group share the transport nevertheless.
-        let unnamed = live.iter().filter(|index| !bundle.contains(index));
-        let bundle = match live.len() {
-            1 => bundle,
-            _ => bundle.iter().chain(unnamed).copied().collect(),
-        };
+        let bundled = live.len() > 1 || !bundle.is_empty();
         Ok(Self {
             lines,
             origin,
@@ -240,8 +248,8 @@ impl<'a, 't> Draft<'a, 't> {
             heads,
             media,
             transport,
-            bundle,
-            tagged,
+            live,
+            bundled,
         })
     }
 
@@ -277,8 +285,9 @@ impl<'a, 't> Draft<'a, 't> {
     fn write(&self, out: &mut String) -> fmt::Result {
         write!(out, "v=0\r\no=- {} IN IP4 127.0.0.1\r\n", self.origin)?;
         out.push_str("s=-\r\nt=0 0\r\n");
-        if !self.bundle.is_empty() {
-            let mids = self.bundle.iter().map(|index| &self.media[*index].mid);
+        // In the sections' order: webrtcbin answers in that, and aborts if the first of both groups differ.
+        if self.bundled {
+            let mids = self.live.iter().map(|index| &self.media[*index].mid);
             write!(
                 out,
                 "a=group:BUNDLE {}\r\n",
@@ -289,7 +298,7 @@ impl<'a, 't> Draft<'a, 't> {
             out.push_str("a=ice-lite\r\n");
         }
         for (index, media) in self.media.iter().enumerate() {
-            media.write(out, &self.transport, index == self.tagged)?;
+            media.write(out, &self.transport, self.live.first() == Some(&index))?;
         }
         Ok(())
     }
@@ -316,9 +325,8 @@ fn origin(session: &[Line]) -> Result<String, Refusal> {
             Ok(format!("{id} {version}"))
         }
         _ => Err(Refusal::malformed(format!(
-            "line {} is not of the form `o=- 1 1 IN IP4 127.0.0.1`: `o={}`",
-            origin.number,
-            shown(origin.value)
+            "line {} is not of the form `o=- 1 1 IN IP4 127.0.0.1`",
+            origin.number
         ))),
     }
 }

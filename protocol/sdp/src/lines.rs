@@ -1,6 +1,6 @@
 //! A text, cut into the lines of its session and of its media sections.
 
-use crate::refusal::{Refusal, shown};
+use crate::refusal::Refusal;
 
 /// What browsers send fits ten times.
 pub const MAX_SDP_BYTES: usize = 64 * 1024;
@@ -69,8 +69,7 @@ impl<'a> Line<'a> {
             ([kind, b'=', ..], Some(value)) if kind.is_ascii_lowercase() => (kind, value),
             _ => {
                 return Err(Refusal::malformed(format!(
-                    "line {number} is not of the form `a=…`: `{}`",
-                    shown(text)
+                    "line {number} is not of the form `a=…`"
                 )));
             }
         };

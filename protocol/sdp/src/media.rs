@@ -105,7 +105,7 @@ pub struct Media {
     pub direction: Direction,
     /// In the client's order of preference; none in a refused section or one of data channels.
     pub codecs: Vec<Codec>,
-    /// Offered or answered with port 0.
+    /// Answered with port 0; an offer has no such section.
     pub refused: bool,
     reduced_size: bool,
     pub(crate) extensions: Vec<(u8, &'static str)>,

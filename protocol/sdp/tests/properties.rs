@@ -100,7 +100,7 @@ fn answer_holds(text: &str) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn changed_offers(client in 0..OFFERS.len(), changes in prop::collection::vec(change(), 1..6)) {

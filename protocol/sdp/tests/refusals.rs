@@ -21,7 +21,7 @@ fn offers_that_cannot_be_read_are_malformed() {
     for (client, from, to, words) in [
         ("safari", "v=0", "v=1", "does not start with `v=0`"),
         ("safari", "s=-\n", "", "no `s=` line"),
-        ("safari", "o=-", "o=- x", "line 2 is not of the form `o="),
+        ("safari", "o=-", "o=- x", "line 2 is not of the form `o=- 1 1"),
         ("safari", "a=mid:0\n", "a=mid:0 1\n", "`a=mid:0 1` is no token"),
         ("safari", "a=mid:0\n", "a=mid:0\na=mid:1\n", "contradicts line"),
         (
@@ -66,12 +66,7 @@ fn offers_that_cannot_be_read_are_malformed() {
             "m=video nine ",
             "is not of the form `m=video",
         ),
-        (
-            "safari",
-            "c=IN",
-            "nonsense\nc=IN",
-            "is not of the form `a=…`: `nonsense`",
-        ),
+        ("safari", "c=IN", "nonsense\nc=IN", "is not of the form `a=…`"),
         ("safari", "a=mid", &long, "4096 are allowed"),
         ("aiortc", "a=sctp-port:5000\n", "", "no `a=sctp-port`"),
         ("aiortc", "a=sctp-port:5000\n", "a=sctp-port:0\n", "is no port"),
@@ -127,7 +122,7 @@ fn offers_of_what_is_not_done_here_are_unprocessable() {
             "safari",
             "m=video 9",
             "m=video 0",
-            "every section of the SDP is refused",
+            "(mid 0) is offered with port 0: leave it out",
         ),
         ("safari", "m=video", "m=audio", "no video is offered"),
         ("safari", "m=video", "m=text", "sections of `text` are not taken"),
@@ -181,7 +176,7 @@ fn what_can_be_mended_is_mended() {
             "chromium",
             "BUNDLE 0 1",
             "BUNDLE 1 nobody 1 0",
-            "a=group:BUNDLE 1 0\r\n",
+            "a=group:BUNDLE 0 1\r\n",
         ),
         (
             "chromium",
@@ -221,14 +216,6 @@ fn what_can_be_mended_is_mended() {
             .to_owned();
         assert_eq!(text, parse(offer("safari")).unwrap().text());
     }
-    let refused = format!(
-        "{}{}",
-        offer("chromium"),
-        SECOND_VIDEO.replace("video 9", "video 0")
-    );
-    let offer = parse(&refused).unwrap();
-    assert!(offer.media()[2].refused && offer.media()[2].codecs.is_empty());
-    check(offer.text()).unwrap();
 }
 
 #[test]
@@ -289,6 +276,17 @@ fn answers_that_would_hurt_are_refused() {
         refusal.to_string().contains("the offer that this answers"),
         "{refusal}"
     );
+}
+
+#[test]
+fn a_part_of_an_offer_may_be_refused() {
+    let audio =
+        "m=audio 9 UDP/TLS/RTP/SAVPF 100\na=mid:audio1\na=rtcp-mux\na=recvonly\na=rtpmap:100 OPUS/48000/2\n";
+    let offer = format!("{OUR_OFFER}{audio}");
+    let answer = format!("{ANSWER}{}", audio.replace("audio 9", "audio 0"));
+    let answer = Answer::parse(&answer, &offer).unwrap();
+    check(answer.text()).unwrap();
+    assert!(answer.media()[1].refused && answer.media()[1].codecs.is_empty());
 }
 
 #[test]
