@@ -25,6 +25,7 @@ use crate::rpc::Rpc;
 use crate::supervisor::admission::Monitor;
 use crate::supervisor::exits::Exits;
 use crate::supervisor::ports::Ports;
+use crate::supervisor::reload::Reloader;
 use crate::supervisor::sessions::{Notice, Sessions, Workshop};
 use crate::supervisor::spare::Spares;
 use crate::supervisor::workers::{self, Board, Plan};
@@ -40,17 +41,16 @@ const REDIS_ANSWER: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until `shutdown`; then all sessions and workers have ended.
 pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let catalogue = Arc::new(Catalogue::open(&args.folders.pipelines).map_err(anyhow::Error::msg)?);
+    let exe = std::env::current_exe()?;
+    let reloader = Arc::new(Reloader::open(&args.folders.pipelines, exe.clone()).await?);
+    let catalogue = reloader.catalogue();
     let models = Models::new(args.folders.models.clone(), args.folders.model_dir.clone());
     let (models, default) = with_default_model(models, &args.folders.model)?;
     let client = connect(&redis_url).await?;
 
     let id = service_id(args.id.as_deref())?;
     let name = ServiceName::new(kind::MEDIA_BRIDGE, &id);
-    let spares = Spares::new(
-        std::env::current_exe()?,
-        vec![("REDIS_URL".to_owned(), redis_url)],
-    );
+    let spares = Spares::new(exe, vec![("REDIS_URL".to_owned(), redis_url)]);
     let (exits, board) = (Arc::new(Exits::default()), Arc::new(Board::default()));
     let monitor = Arc::new(Monitor::default());
     let (notify, notices) = mpsc::unbounded_channel();
@@ -123,6 +123,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         tasks.spawn(workers::run(Arc::new(plan), prefix, background.clone()));
     }
     tasks.spawn(Arc::clone(&monitor).watch(Arc::clone(&sessions), background.clone()));
+    tasks.spawn(Arc::clone(&reloader).watch(background.clone()));
     tokio::spawn(Arc::clone(&spares).refill());
     tracing::info!(launcher = %name, workers, max_sessions = args.admission.max_sessions, "pipeline-launcher ready");
 

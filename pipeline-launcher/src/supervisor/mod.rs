@@ -5,6 +5,7 @@ pub mod exits;
 pub mod health;
 pub mod ports;
 pub mod process;
+pub mod reload;
 mod resources;
 mod session;
 pub mod sessions;
