@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::rest::{SessionView, SessionViews};
+use sightline_protocol::rpc::Exit;
 use sightline_protocol::unix_micros;
 use tokio::sync::broadcast;
 
@@ -100,6 +101,13 @@ impl Book {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Notes how a session's process ended.
+    pub(crate) fn exited(&self, session: &str, exit: Exit) {
+        if let Some(entry) = self.sessions().get_mut(session) {
+            entry.record.exited(exit);
         }
     }
 

@@ -11,7 +11,7 @@ use sightline_protocol::{ErrorId, Failure, is_session_id, unix_micros};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::admission::{Admission, Monitor};
+use super::admission::{self, Admission, Monitor};
 use super::exits::{Exits, Role};
 use super::health::Limits;
 use super::ports::{Lease, Ports};
@@ -19,7 +19,7 @@ use super::process::{Ending, Exit, Next, Process};
 use super::session::Session;
 use super::spare::Spares;
 use crate::control::{Command, Network, Report, Start};
-use crate::description::Restart;
+use crate::description::Description;
 use crate::description::catalogue::Catalogue;
 use crate::media::Media;
 use crate::models::Models;
@@ -73,6 +73,7 @@ impl Workshop {
                 ErrorId::TooManySessions,
                 "no UDP port is free: see SIGHTLINE_UDP_PORTS",
             )
+            .again_in(admission::A_SESSIONS_END)
         })
     }
 }
@@ -80,7 +81,7 @@ impl Workshop {
 /// A session's process, and what else its pipeline has.
 pub(super) struct Started {
     pub(super) process: Process,
-    restart: Restart,
+    description: Arc<Description>,
     /// With a peer, its port and its offer.
     lease: Option<Lease>,
     offer: Option<String>,
@@ -167,10 +168,13 @@ impl Sessions {
     pub async fn start(self: &Arc<Self>, request: SessionStart) -> Result<Option<String>, Failure> {
         let session = request.session.clone();
         let mut incoming = self.admit(&request)?;
-        let started = self.start_process(&request).await;
+        let started = match self.find(&request) {
+            Ok(pipeline) => self.start_process(&request, pipeline).await,
+            Err(failure) => Err(failure),
+        };
         let Started {
             process,
-            restart,
+            description,
             lease,
             offer,
         } = match started {
@@ -202,7 +206,7 @@ impl Sessions {
                 session.look_after(process, &mut incoming).await
             } else {
                 session
-                    .keep_running(process, &mut incoming, &request, restart)
+                    .keep_running(process, &mut incoming, &request, description)
                     .await
             };
             this.running().remove(&ended.session);
@@ -261,16 +265,29 @@ impl Sessions {
         Ok(incoming)
     }
 
-    pub(super) async fn start_process(&self, request: &SessionStart) -> Result<Started, Failure> {
-        let workshop = &self.workshop;
-        let description = workshop.catalogue.find(&request.pipeline)?;
+    /// The pipeline's description as it is now.
+    fn find(&self, request: &SessionStart) -> Result<Arc<Description>, Failure> {
+        let description = self.workshop.catalogue.find(&request.pipeline)?;
         if description.kind == PipelineKind::Worker {
             let message = format!("the pipeline `{}` is not for sessions", request.pipeline);
             return Err(Failure::new(ErrorId::UnknownPipeline, message));
         }
+        Ok(description)
+    }
+
+    pub(super) async fn start_process(
+        &self,
+        request: &SessionStart,
+        description: Arc<Description>,
+    ) -> Result<Started, Failure> {
+        let workshop = &self.workshop;
         let has_peer = description.kind == PipelineKind::Session;
         let mut pipeline = description
             .resolve(&request.params)
+            .and_then(|pipeline| {
+                description.check_models(&request.params, &workshop.models)?;
+                Ok(pipeline)
+            })
             .map_err(|errors| Failure::new(ErrorId::InvalidParam, errors.join("; ")))?;
         workshop.media.check(&description, &mut pipeline)?;
         pipeline
@@ -300,7 +317,7 @@ impl Sessions {
         process.limit(workshop.limits);
         let started = |process, lease, offer| Started {
             process,
-            restart: description.restart,
+            description,
             lease,
             offer,
         };
