@@ -319,6 +319,8 @@ pub mod info {
     pub const WORKER_TROUBLE: &str = "worker_trouble";
     /// How processes of a launcher ended since its start: `session.failed=2 worker.stalled=1`.
     pub const EXITS: &str = "exits";
+    /// Address of a launcher's own port: its health, metrics and pipelines.
+    pub const HTTP: &str = "http";
     /// Name of a worker's model.
     pub const MODEL: &str = "model";
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::resources;
 use super::sessions::Sessions;
+use crate::metrics;
 
 /// Over so long the processor time is averaged.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -44,7 +45,8 @@ pub struct Load {
 impl Admission {
     /// A refusal says what is exhausted, and what an operator can do.
     pub fn admit(&self, load: &Load) -> Result<(), Failure> {
-        let full = |seconds: u32, words: String| {
+        let full = |what, seconds: u32, words: String| {
+            metrics::refused_for(what);
             Err(Failure::new(ErrorId::TooManySessions, words).again_in(seconds))
         };
         if load.sessions >= self.max_sessions {
@@ -52,7 +54,7 @@ impl Admission {
                 "this launcher runs its {} sessions; try again later",
                 load.sessions
             );
-            return full(A_SESSIONS_END, words);
+            return full("sessions", A_SESSIONS_END, words);
         }
         let percent = 100.0 * load.busy / load.cores.max(f64::MIN_POSITIVE);
         if self.max_cpu_percent > 0.0 && percent >= self.max_cpu_percent {
@@ -61,10 +63,12 @@ impl Admission {
                  try again later, or add a launcher",
                 load.cores, self.max_cpu_percent
             );
-            return full(u32::try_from(WINDOW.as_secs()).unwrap_or(u32::MAX), words);
+            let seconds = u32::try_from(WINDOW.as_secs()).unwrap_or(u32::MAX);
+            return full("processors", seconds, words);
         }
         match load.memory_left {
             Some(left) if left < self.min_free_memory_bytes => full(
+                "memory",
                 MEMORY_IS_FREED,
                 format!(
                     "this launcher's machine has {} MiB of memory left, and keeps {}; try again later, or add a \

@@ -11,4 +11,5 @@ mod session;
 pub mod sessions;
 mod source;
 pub mod spare;
+mod tally;
 pub mod workers;

@@ -13,8 +13,9 @@ use sightline_protocol::unix_micros;
 use tokio_util::sync::CancellationToken;
 
 use super::process::tied_to_us;
-use crate::description::catalogue::{self, Catalogue, Texts};
+use crate::description::catalogue::{self, Catalogue, Change, Texts};
 use crate::description::judge::Verdict;
+use crate::metrics;
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -93,10 +94,13 @@ impl Reloader {
             return;
         }
         match &message {
-            Some(error) => tracing::error!(
-                error,
-                "changes of pipelines are not seen; the known ones serve on"
-            ),
+            Some(error) => {
+                metrics::reloaded(false);
+                tracing::error!(
+                    error,
+                    "changes of pipelines are not seen; the known ones serve on"
+                );
+            }
             None => tracing::info!("changes of pipelines are seen again"),
         }
         *trouble = message.map(|message| Trouble {
@@ -118,8 +122,12 @@ impl Reloader {
         );
         // One that changes just now was judged by another text; the next look has it.
         if self.read().await? == texts {
-            self.catalogue
+            let changes = self
+                .catalogue
                 .take(texts, order.into_iter().zip(verdicts).collect());
+            for change in changes {
+                metrics::reloaded(!matches!(change, Change::Refused(_)));
+            }
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::control::{Command, Network, Report, Start};
 use crate::description::Description;
 use crate::description::catalogue::Catalogue;
 use crate::media::Media;
+use crate::metrics;
 use crate::models::Models;
 
 /// How long a session may take to make its offer.
@@ -69,6 +70,7 @@ pub struct Workshop {
 impl Workshop {
     fn lease(&self) -> Result<Lease, Failure> {
         self.ports.lease().ok_or_else(|| {
+            metrics::refused_for("ports");
             Failure::new(
                 ErrorId::TooManySessions,
                 "no UDP port is free: see SIGHTLINE_UDP_PORTS",
@@ -167,7 +169,7 @@ impl Sessions {
     /// Starts a session and returns its offer; a source has no peer, and so none.
     pub async fn start(self: &Arc<Self>, request: SessionStart) -> Result<Option<String>, Failure> {
         let session = request.session.clone();
-        let mut incoming = self.admit(&request)?;
+        let mut incoming = self.admit(&request).inspect_err(metrics::refused)?;
         let started = match self.find(&request) {
             Ok(pipeline) => self.start_process(&request, pipeline).await,
             Err(failure) => Err(failure),
@@ -181,6 +183,7 @@ impl Sessions {
             Ok(started) => started,
             Err(failure) => {
                 self.running().remove(&session);
+                metrics::refused(&failure);
                 tracing::warn!(session, %failure, "the session did not start");
                 return Err(failure);
             }
@@ -194,6 +197,7 @@ impl Sessions {
             pid = process.pid(),
             "session started"
         );
+        ::metrics::counter!(metrics::STARTED.name).increment(1);
         let has_peer = offer.is_some();
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -314,7 +318,7 @@ impl Sessions {
             .send(&Command::Start(Box::new(start)))
             .await
             .map_err(|error| internal(error.into()))?;
-        process.limit(workshop.limits);
+        process.limit(Role::Session, workshop.limits);
         let started = |process, lease, offer| Started {
             process,
             description,

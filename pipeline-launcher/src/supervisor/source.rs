@@ -8,11 +8,13 @@ use sightline_protocol::rpc::{SessionEvent, SessionPhase, SessionStart};
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::mpsc;
 
+use super::exits::Role;
 use super::process::{Exit, Process};
 use super::session::Session;
 use super::sessions::{Notice, Request};
 use super::workers::budget::{Budget, Verdict};
 use crate::description::Description;
+use crate::metrics;
 
 impl Session<'_> {
     /// Runs it until it ends, is stopped or may not be started again; then says how it ended.
@@ -49,6 +51,7 @@ impl Session<'_> {
             };
             tracing::warn!(session = self.id, reason = ?ended.reason, ?pause, "the source is started again");
             self.tell_of_restart(&ended);
+            metrics::restarted(Role::Session, ended.exit.unwrap_or(Exit::Unknown));
             let again = self.start_again(pause, requests, request, Arc::clone(&description));
             process = match again.await {
                 Ok(process) => process,

@@ -170,6 +170,10 @@ impl Record {
         self.past.iter().filter(wanted).cloned().collect()
     }
 
+    pub(super) fn state(&self) -> SessionState {
+        self.view.state
+    }
+
     pub(super) fn ended_us(&self) -> Option<u64> {
         self.view.ended_us
     }

@@ -38,11 +38,24 @@ pub(super) async fn start(services: &Arc<Services>, request: Request) -> Result<
     take_start(services)?;
     // A task of its own: a client that goes away meanwhile leaves nothing half done.
     let begun = services.tasks.spawn(begin(Arc::clone(services), wanted)).await;
-    let session = begun.map_err(|error| Failure::new(ErrorId::Internal, error.to_string()))??;
+    let begun = begun.map_err(|error| Failure::new(ErrorId::Internal, error.to_string()))?;
+    let session = begun.map_err(refused)?;
     let view = view(services, &session)?;
     let reply = warp::reply::with_status(warp::reply::json(&view), StatusCode::CREATED);
     let address = format!("/api/v1/sessions/{session}");
     Ok(fresh(warp::reply::with_header(reply, LOCATION, address)).into_response())
+}
+
+/// A launcher knows more of parameters than can be told here: models, and what addresses are open.
+fn refused(failure: Failure) -> Refusal {
+    if failure.id != ErrorId::InvalidParam {
+        return failure.into();
+    }
+    let flaw = Flaw {
+        pointer: "/params".to_owned(),
+        detail: failure.message,
+    };
+    Refusal::flaws(ErrorId::InvalidParam, vec![flaw])
 }
 
 /// Counts a start; an error if it is one too many.
