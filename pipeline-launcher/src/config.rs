@@ -136,6 +136,27 @@ impl AdmissionArgs {
     }
 }
 
+/// Where the launcher tells of itself.
+#[derive(Debug, Clone, Args)]
+pub struct HttpArgs {
+    /// Address of the launcher's own port (health, metrics, pipelines); beyond loopback only together with --insecure
+    #[arg(long, env = "SIGHTLINE_LAUNCHER_BIND", default_value = "127.0.0.1")]
+    pub launcher_bind: IpAddr,
+    /// The launcher's own port; without it 9001, or any that is free
+    #[arg(long, env = "SIGHTLINE_LAUNCHER_PORT")]
+    pub launcher_port: Option<u16>,
+    /// Let anybody who can reach the addresses use them: there is no authentication yet
+    #[arg(
+        long,
+        env = "SIGHTLINE_INSECURE",
+        num_args = 0..=1,
+        default_value_t = false,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub insecure: bool,
+}
+
 /// What `serve` and `up` are told.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
@@ -156,6 +177,8 @@ pub struct ServeArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub media: Media,
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// UDP ports for WebRTC, one a session
     #[arg(long, env = "SIGHTLINE_UDP_PORTS", default_value = "12000-12199")]
     pub udp_ports: PortRange,

@@ -8,13 +8,16 @@
 //! | [`child`] | the process of one pipeline |
 //! | [`control`] | what the two say to each other |
 //! | [`rpc`], [`registration`] | what the launcher and signaling say to each other |
+//! | [`http`], [`metrics`] | what it tells of itself |
 
 pub mod child;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod description;
+mod http;
 pub mod media;
+mod metrics;
 pub mod models;
 mod plugins;
 mod private_redis;

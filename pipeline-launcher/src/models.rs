@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::description::problem::did_you_mean;
+
 /// The model that is always there, for a machine that has no other.
 pub const BUILT_IN: &str = "blobs";
 
@@ -119,6 +121,19 @@ impl Models {
         ))
     }
 
+    /// Whether a client may ask for the model by that name; an error names those that there are. Paths are the
+    /// operator's to give.
+    pub fn check_name(&self, name: &str) -> Result<(), String> {
+        let models = self.list()?.models;
+        if models.contains_key(name) {
+            return Ok(());
+        }
+        let known = || models.keys().map(String::as_str);
+        let hint = did_you_mean(name, known())
+            .unwrap_or_else(|| format!("there are {}", known().collect::<Vec<_>>().join(", ")));
+        Err(format!("there is no model `{name}`: {hint}"))
+    }
+
     /// True if `models.toml` names the model, wherever its file may be.
     pub fn knows(&self, name: &str) -> bool {
         self.list().is_ok_and(|list| list.models.contains_key(name))
@@ -161,6 +176,21 @@ mod tests {
         let model = models.find("m").unwrap();
         assert_eq!(model.path, folder.path().join("m.onnx"));
         assert_eq!(model.labels, Some(folder.path().join("m.txt")));
+    }
+
+    #[test]
+    fn a_client_may_name_what_the_list_names() {
+        let folder = home();
+        let models = Models::new(folder.path().to_owned(), None);
+        assert_eq!(models.check_name("absent"), Ok(()));
+        for (name, words) in [
+            ("absnt", "no model `absnt`: did you mean `absent`?"),
+            ("yolo", "there are absent, forged, m"),
+            ("/etc/m.onnx", "there are absent, forged, m"),
+        ] {
+            let error = models.check_name(name).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

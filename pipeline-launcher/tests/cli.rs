@@ -55,6 +55,27 @@ fn list_shows_pipelines_and_parameters() {
 }
 
 #[test]
+fn programs_read_what_is_wrong_and_what_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.toml");
+    let bad = described("videotestsrc ! videoscal ! fakesink");
+    std::fs::copy(bad.path(), &path).unwrap();
+    let output = launcher(&["check", "--json", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let verdicts: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let problem = &verdicts[0]["problems"][0];
+    assert_eq!(problem["severity"], "error", "{verdicts}");
+    assert_eq!(problem["line"], 7, "{verdicts}");
+
+    let folder = folder.path().to_str().unwrap();
+    let output = launcher(&["list", "--json", "--pipelines", folder]);
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(&list["refused"][0]["problems"][0], problem, "{list}");
+    let output = launcher(&["list", "--pipelines", folder]);
+    assert!(text(&output.stderr).contains("did you mean `videoscale`?"));
+}
+
+#[test]
 fn schema_is_for_editors() {
     let output = launcher(&["schema"]);
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -96,6 +117,8 @@ fn what_is_wrong_at_the_start_is_said() {
         .local_addr()
         .unwrap()
         .port();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap().port();
     let url = format!("redis://user:secret@127.0.0.1:{closed}");
     for (arguments, expected) in [
         (
@@ -112,6 +135,14 @@ fn what_is_wrong_at_the_start_is_said() {
             "there is no model `yolox_nan`",
         ),
         (&["serve", "--workers", "many"], "neither `auto` nor a number"),
+        (
+            &["serve", "--launcher-port", &taken.to_string()],
+            "Set SIGHTLINE_LAUNCHER_PORT to a free one",
+        ),
+        (
+            &["serve", "--launcher-bind", "0.0.0.0"],
+            "Stay with 127.0.0.1, or say --insecure",
+        ),
         (
             &["run", "nosuch"],
             "cannot read the pipeline description pipelines/nosuch.toml",

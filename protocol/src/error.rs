@@ -114,13 +114,23 @@ impl fmt::Display for ErrorId {
     }
 }
 
-/// An [`ErrorId`] with the words for a person. In RPC its text form is `<id>: <message>`.
+/// An [`ErrorId`] with the words for a person. In RPC its text form is `<id>: <message>`, and if there is a time to try
+/// again, `<id>: <message> (again in <seconds> s)`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[error("{id}: {message}")]
+#[error("{id}: {message}{}", again(*.retry_after_secs))]
 pub struct Failure {
     pub id: ErrorId,
     pub message: String,
+    /// After so many seconds it may go better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_secs: Option<u32>,
+}
+
+const AGAIN: (&str, &str) = (" (again in ", " s)");
+
+fn again(seconds: Option<u32>) -> String {
+    seconds.map_or_else(String::new, |seconds| format!("{}{seconds}{}", AGAIN.0, AGAIN.1))
 }
 
 impl Failure {
@@ -128,15 +138,37 @@ impl Failure {
         Self {
             id,
             message: message.into(),
+            retry_after_secs: None,
+        }
+    }
+
+    /// It may go better after so many seconds.
+    pub fn again_in(self, seconds: u32) -> Self {
+        Self {
+            retry_after_secs: Some(seconds),
+            ..self
         }
     }
 
     /// Reads the text form; a text without a known id (a v1 part's) becomes [`ErrorId::Internal`].
     pub fn parse(text: &str) -> Self {
         text.split_once(": ")
-            .and_then(|(id, message)| Some(Self::new(ErrorId::parse(id)?, message)))
+            .and_then(|(id, message)| {
+                let (message, retry_after_secs) = split_again(message);
+                Some(Self {
+                    retry_after_secs,
+                    ..Self::new(ErrorId::parse(id)?, message)
+                })
+            })
             .unwrap_or_else(|| Self::new(ErrorId::Internal, text))
     }
+}
+
+fn split_again(text: &str) -> (&str, Option<u32>) {
+    text.strip_suffix(AGAIN.1)
+        .and_then(|rest| rest.rsplit_once(AGAIN.0))
+        .and_then(|(message, seconds)| Some((message, Some(seconds.parse().ok()?))))
+        .unwrap_or((text, None))
 }
 
 #[cfg(test)]
@@ -164,6 +196,14 @@ mod tests {
             "no pipeline is named `x`: try `webrtc-detect`",
         );
         assert_eq!(Failure::parse(&failure.to_string()), failure);
+        let full = Failure::new(ErrorId::TooManySessions, "full (of sessions)").again_in(15);
+        assert_eq!(
+            full.to_string(),
+            "too-many-sessions: full (of sessions) (again in 15 s)"
+        );
+        assert_eq!(Failure::parse(&full.to_string()), full);
+        let odd = "too-many-sessions: full (again in a while s)";
+        assert_eq!(Failure::parse(odd).to_string(), odd);
         assert_eq!(Failure::parse("boom").id, ErrorId::Internal);
     }
 

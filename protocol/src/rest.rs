@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
-use crate::rpc::{Params, PipelineInfo};
+use crate::rpc::{Exit, Params, PipelineInfo};
 
 /// Before an error's id in [`Problem::kind`].
 pub const PROBLEM_PREFIX: &str = "urn:sightline:problem:";
@@ -72,6 +72,9 @@ pub struct SessionView {
     pub restarts: u32,
     /// Why it failed, last.
     pub last_error: Option<Failure>,
+    /// How its process ended, last: also before it was started again.
+    #[serde(default)]
+    pub exit: Option<Exit>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -131,13 +131,14 @@ pub struct SessionEvent {
     pub state: SessionPhase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Failure>,
-    /// How the session's process ended; of final states.
+    /// How the session's process ended; of final states, and of a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
 }
 
 /// How the process of a pipeline ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Exit {
     Success,
@@ -318,6 +319,8 @@ pub mod info {
     pub const WORKER_TROUBLE: &str = "worker_trouble";
     /// How processes of a launcher ended since its start: `session.failed=2 worker.stalled=1`.
     pub const EXITS: &str = "exits";
+    /// Address of a launcher's own port: its health, metrics and pipelines.
+    pub const HTTP: &str = "http";
     /// Name of a worker's model.
     pub const MODEL: &str = "model";
 }

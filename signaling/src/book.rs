@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sightline_protocol::inventa::ServiceName;
-use sightline_protocol::rest::{SessionView, SessionViews};
+use sightline_protocol::rest::{SessionState, SessionView, SessionViews};
+use sightline_protocol::rpc::Exit;
 use sightline_protocol::unix_micros;
 use tokio::sync::broadcast;
 
+use crate::metrics;
 use crate::session::Event;
 
 mod record;
@@ -89,17 +91,28 @@ impl Book {
             return;
         };
         match event {
-            Event::Phase { phase, reason, .. } => record.phase(*phase, reason.clone(), now),
-            Event::LauncherLost { .. } => record.lost(now),
+            Event::Phase { phase, reason, .. } => {
+                counted(record, |record| record.phase(*phase, reason.clone(), now));
+            }
+            Event::LauncherLost { .. } => counted(record, |record| record.lost(now)),
             Event::Prediction { header, entry } => {
-                if let Some(told) = record.prediction(header, entry, now)
-                    && let Some(news) = news
-                {
+                let Some(told) = record.prediction(header, entry, now) else {
+                    metrics::dropped("late", 1);
+                    return;
+                };
+                if let Some(news) = news {
                     // Nobody may be following.
                     news.send(News::Prediction(told)).ok();
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Notes how a session's process ended.
+    pub(crate) fn exited(&self, session: &str, exit: Exit) {
+        if let Some(entry) = self.sessions().get_mut(session) {
+            entry.record.exited(exit);
         }
     }
 
@@ -113,14 +126,14 @@ impl Book {
     /// Its launcher has stopped it.
     pub(crate) fn abort(&self, session: &str) {
         if let Some(entry) = self.sessions().get_mut(session) {
-            entry.record.abort(unix_micros());
+            counted(&mut entry.record, |record| record.abort(unix_micros()));
         }
     }
 
     /// No more will come: followers are told that it is over.
     pub(crate) fn close(&self, session: &str) {
         if let Some(entry) = self.sessions().get_mut(session) {
-            entry.record.close(unix_micros());
+            counted(&mut entry.record, |record| record.close(unix_micros()));
             if let Some(news) = entry.news.take() {
                 news.send(News::Over).ok();
             }
@@ -158,8 +171,26 @@ impl Book {
         })
     }
 
+    /// How many sessions are in that state.
+    pub(crate) fn count(&self, state: SessionState) -> usize {
+        let sessions = self.sessions();
+        sessions
+            .values()
+            .filter(|entry| entry.record.state() == state)
+            .count()
+    }
+
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Changes a record; if that ends the session, the end is counted.
+fn counted(record: &mut Record, change: impl FnOnce(&mut Record)) {
+    let before = record.state();
+    change(record);
+    if !before.is_final() && record.state().is_final() {
+        metrics::ended(record.state());
     }
 }
 
@@ -183,7 +214,6 @@ fn forget_old(sessions: &mut HashMap<String, Entry>, now: u64) {
 
 #[cfg(test)]
 mod tests {
-    use sightline_protocol::rest::SessionState;
     use sightline_protocol::rpc::SessionPhase;
 
     use super::*;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sightline_protocol::inventa::ServiceName;
+use sightline_protocol::rpc::Exit;
 use tokio::sync::mpsc;
 
 use crate::book::Book;
@@ -62,6 +63,11 @@ impl Hub {
             tracing::warn!(session, "dropped an event: the connection does not keep up");
         }
         true
+    }
+
+    /// Writes down how a session's process ended; its connection needs no such detail.
+    pub(crate) fn exited(&self, session: &str, exit: Exit) {
+        self.book.exited(session, exit);
     }
 
     /// How many of our sessions run on a launcher.

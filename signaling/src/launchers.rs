@@ -42,8 +42,8 @@ pub(crate) struct Launchers {
     hub: Arc<Hub>,
     /// Held while it is being renewed, so that many who ask at once cause one round of calls.
     seen: tokio::sync::Mutex<Option<Seen>>,
-    /// Launchers that would take no more, and when they said so.
-    refusals: Mutex<HashMap<ServiceName, Instant>>,
+    /// Launchers that would take no more: when they said so, and when to ask again.
+    refusals: Mutex<HashMap<ServiceName, (Instant, Option<u32>)>>,
 }
 
 struct Seen {
@@ -87,6 +87,16 @@ impl Launchers {
             }
         }
         choice::choose(&launchers, pipeline, kind, self.has_worker())
+            .map_err(|failure| self.with_hint(failure))
+    }
+
+    /// A launcher that has just refused knows better when there will be room.
+    fn with_hint(&self, failure: Failure) -> Failure {
+        let soonest = self.refusals().values().filter_map(|(_, seconds)| *seconds).min();
+        match soonest {
+            Some(seconds) if failure.id == ErrorId::TooManySessions => failure.again_in(seconds),
+            _ => failure,
+        }
     }
 
     /// The next launcher for a session that `placement`'s launcher refuses as one too many: that it is full, or its
@@ -101,19 +111,20 @@ impl Launchers {
         if refusal.id != ErrorId::TooManySessions {
             return None;
         }
-        self.refusals().insert(placement.launcher.clone(), Instant::now());
+        let said = (Instant::now(), refusal.retry_after_secs);
+        self.refusals().insert(placement.launcher.clone(), said);
         let next = self.place(pipeline, kind).await.ok()?;
         tracing::info!(from = %placement.launcher, to = %next.launcher, %refusal, "tried on the next launcher");
         Some(next)
     }
 
-    fn refusals(&self) -> MutexGuard<'_, HashMap<ServiceName, Instant>> {
+    fn refusals(&self) -> MutexGuard<'_, HashMap<ServiceName, (Instant, Option<u32>)>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_refused(&self, launcher: &ServiceName) -> bool {
         let mut refusals = self.refusals();
-        refusals.retain(|_, at| at.elapsed() < REFUSAL);
+        refusals.retain(|_, (at, _)| at.elapsed() < REFUSAL);
         refusals.contains_key(launcher)
     }
 

@@ -11,13 +11,14 @@
 //! | `tenants` | who may join |
 //! | `book` | what is known of each session |
 //! | `rest` | the API under `/api/v1` |
-//! | `server`, `ready`, `ui` | HTTP |
+//! | `server`, `ready`, `metrics`, `ui` | HTTP |
 
 mod book;
 mod bridge;
 pub mod config;
 mod hub;
 mod launchers;
+mod metrics;
 mod outbox;
 mod predictions;
 mod ready;
@@ -50,7 +51,7 @@ use crate::session::Bucket;
 use crate::tenants::Tenants;
 
 /// Connections at the same time.
-const MAX_CONNECTIONS: usize = 1024;
+pub(crate) const MAX_CONNECTIONS: usize = 1024;
 /// How long the farewell to the clients and launchers may take.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -73,6 +74,7 @@ pub(crate) struct Services {
 
 /// Serves on `listener` until `shutdown` is cancelled and everybody has been told.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    sightline_service::metrics::install(&metrics::ALL);
     // Sessions are stopped by calls, so Inventa outlives them.
     let inventa_shutdown = CancellationToken::new();
     let _stop_all = inventa_shutdown.clone().drop_guard();

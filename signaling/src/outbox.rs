@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use warp::ws::Message;
 
+use crate::metrics;
+
 /// A client that takes nothing for so long is cut.
 const NO_PROGRESS: Duration = Duration::from_secs(15);
 /// A client that lets so many messages other than predictions wait is cut.
@@ -47,6 +49,7 @@ impl Outbox {
         if queue.predictions.len() >= MAX_PREDICTIONS {
             queue.predictions.pop_front();
             queue.dropped += 1;
+            metrics::dropped("slow-client", 1);
         }
         queue.predictions.push_back(message);
         self.wake.notify_one();
@@ -76,17 +79,15 @@ impl Outbox {
         loop {
             let next = {
                 let mut queue = self.queue();
-                match queue
-                    .messages
-                    .pop_front()
-                    .or_else(|| queue.predictions.pop_front())
-                {
-                    Some(message) => Some(message),
+                let message = queue.messages.pop_front().map(|message| (message, false));
+                let next = message.or_else(|| Some((queue.predictions.pop_front()?, true)));
+                match next {
+                    Some(next) => Some(next),
                     None if queue.ending => break,
                     None => None,
                 }
             };
-            let Some(message) = next else {
+            let Some((message, is_prediction)) = next else {
                 self.wake.notified().await;
                 continue;
             };
@@ -95,6 +96,9 @@ impl Outbox {
                 Ok(Ok(()))
             ) {
                 break;
+            }
+            if is_prediction {
+                metrics::delivered("websocket");
             }
         }
         self.broken.cancel();

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::hub::Hub;
+use crate::metrics;
 use crate::session::Event;
 
 const PING_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
@@ -151,6 +152,7 @@ impl Reader {
 
     fn deliver(&self, message: &Msg) {
         let Some((header, entry)) = parse(message.get_payload_bytes()) else {
+            metrics::dropped("malformed", 1);
             tracing::debug!(
                 channel = message.get_channel_name(),
                 "ignored a malformed prediction"
@@ -159,8 +161,9 @@ impl Reader {
         };
         // The channel says whose it is; an entry that says otherwise is not handed on.
         let session = header.participant_id.clone();
-        if keys::predictions_channel(&session) == message.get_channel_name() {
-            self.hub.deliver(&session, Event::Prediction { header, entry });
+        let its_own = keys::predictions_channel(&session) == message.get_channel_name();
+        if !its_own || !self.hub.deliver(&session, Event::Prediction { header, entry }) {
+            metrics::dropped("no-session", 1);
         }
     }
 }

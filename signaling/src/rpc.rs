@@ -20,6 +20,9 @@ fn answer(hub: &Hub, request: &Request) -> Answer {
     match request.method.as_str() {
         method::SESSION_EVENT => {
             let event: SessionEvent = argument(request)?;
+            if let Some(exit) = event.exit {
+                hub.exited(&event.session, exit);
+            }
             let known = hub.deliver(
                 &event.session,
                 Event::Phase {

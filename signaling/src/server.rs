@@ -18,7 +18,7 @@ use crate::rest::problem::Refusal;
 use crate::rest::request::{self, Request};
 use crate::rest::{self, fresh};
 use crate::session::MAX_MESSAGE_BYTES;
-use crate::{Services, ready, ui, websocket};
+use crate::{Services, metrics, ready, ui, websocket};
 
 /// How long requests in flight may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -68,6 +68,10 @@ fn routes(
         .and(warp::get())
         .and(with_services.clone())
         .then(move |services: Arc<Services>| async move { readiness(&services, workers_expected).await });
+    let metrics = warp::path!("metrics")
+        .and(warp::get())
+        .and(with_services.clone())
+        .map(|services: Arc<Services>| metrics::answer(&services));
     let api = warp::path("api")
         .and(api_request())
         .and(with_services)
@@ -77,6 +81,8 @@ fn routes(
         .or(healthz)
         .unify()
         .or(readyz)
+        .unify()
+        .or(metrics)
         .unify()
         .or(api)
         .unify()

@@ -42,7 +42,8 @@ async fn session(scene: &Scene, id: &str) -> Value {
 
 async fn tell(launcher: &Service, id: &str, state: &str) {
     let reason = (state == "failed").then(|| json!({"id": "session-failed", "message": "no decoder"}));
-    let event = json!({"session": id, "state": state, "reason": reason});
+    let exit = (state == "failed").then(|| json!({"kind": "killed", "signal": 11}));
+    let event = json!({"session": id, "state": state, "reason": reason, "exit": exit});
     launcher.call_signaling("session-event", event).await.unwrap();
 }
 
@@ -110,6 +111,7 @@ async fn every_end_is_visible() {
         (&seen["state"], &seen["last_error"]["message"]),
         (&json!("ERROR"), &json!("no decoder"))
     );
+    assert_eq!(seen["exit"], json!({"kind": "killed", "signal": 11}));
 
     let stopped = start(&scene, &mut launcher).await;
     let path = format!("/api/v1/sessions/{stopped}");
@@ -268,6 +270,70 @@ async fn too_many_starts_are_told_to_wait() {
     };
     assert!(refused.head.contains("retry-after: "), "{}", refused.head);
     assert!(starts > 3, "{starts}");
+}
+
+#[tokio::test]
+async fn a_full_launcher_says_when_to_come_back() {
+    let scene = Scene::new().await;
+    let _full = Service::full_launcher(&scene.redis).await;
+    let body = json!({"pipeline": "uri-detect", "params": {"uri": "http://a/"}});
+    // First it refuses; then that is remembered.
+    for _ in 0..2 {
+        let response = post(&scene, &body).await;
+        assert_eq!(response.status, 503, "{}", response.body);
+        assert!(
+            response.head.contains("\r\nretry-after: 7\r\n"),
+            "{}",
+            response.head
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_only_the_launcher_knows_to_be_wrong_is_a_flaw_too() {
+    let (scene, _launcher, _worker) = Scene::ready().await;
+    let body = json!({"pipeline": "uri-detect", "params": {"uri": "gopher://a/"}});
+    let response = post(&scene, &body).await;
+    let problem = response.json();
+    assert_eq!(
+        (response.status, &problem["errors"][0]["pointer"]),
+        (422, &json!("/params"))
+    );
+    assert!(
+        problem["detail"].as_str().unwrap().contains("gopher"),
+        "{problem}"
+    );
+}
+
+/// Counters are the process's, so other tests count too.
+#[tokio::test]
+async fn what_happens_is_counted() {
+    let (scene, mut launcher, _worker) = Scene::ready().await;
+    let id = start(&scene, &mut launcher).await;
+    for timestamp in ["6000", "3000"] {
+        publish(&scene, &id, timestamp).await;
+    }
+    eventually("a late prediction", async || {
+        let metrics = scene.get("/metrics").await;
+        assert!(
+            metrics.head.contains("content-type: text/plain; version=0.0.4"),
+            "{}",
+            metrics.head
+        );
+        assert!(!metrics.body.contains(&id), "a session's id is no label");
+        metrics
+            .body
+            .contains("sightline_predictions_dropped_total{reason=\"late\"} ")
+            && metrics.body.contains("sightline_sessions{state=\"running\"} ")
+            && metrics.body.contains("\nsightline_connections_open ")
+    })
+    .await;
+    tell(&launcher, &id, "ended").await;
+    let metrics = scene.get("/metrics").await.body;
+    assert!(
+        metrics.contains("sightline_sessions_ended_total{state=\"completed\"} "),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

@@ -1,13 +1,15 @@
 //! `list`: the pipelines that can be asked for, with their parameters.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
-use sightline_protocol::rpc::{ParamInfo, PipelineInfo};
+use sightline_protocol::rpc::{ParamInfo, PipelineInfo, PipelineList};
 
 use crate::config::Folders;
-use crate::description::catalogue::Catalogue;
+use crate::description::catalogue::{self, Catalogue, RefusedFile};
+use crate::description::judge::judge;
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -19,14 +21,41 @@ pub struct ListArgs {
 }
 
 pub fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let catalogue = Catalogue::open(&args.folders.pipelines).map_err(anyhow::Error::msg)?;
-    let list = catalogue.list();
+    crate::plugins::init()?;
+    let texts = catalogue::read(&args.folders.pipelines).map_err(anyhow::Error::msg)?;
+    let files: Vec<_> = texts.keys().cloned().collect();
+    let verdicts = judge(&files);
+    let catalogue = Catalogue::default();
+    catalogue.take(texts, files.into_iter().zip(verdicts).collect());
+    let listing = Listing::of(&catalogue);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        println!("{}", serde_json::to_string_pretty(&listing)?);
     } else {
-        print!("{}", table(&list.pipelines)?);
+        print!("{}", table(&listing.list.pipelines)?);
+        for RefusedFile { file, problems, .. } in &listing.refused {
+            for problem in problems {
+                eprintln!("{}", problem.render(Path::new(file)));
+            }
+        }
     }
     Ok(())
+}
+
+/// What can be asked for, and which files cannot be used as they are.
+#[derive(Debug, Serialize)]
+pub struct Listing {
+    #[serde(flatten)]
+    list: PipelineList,
+    refused: Vec<RefusedFile>,
+}
+
+impl Listing {
+    pub fn of(catalogue: &Catalogue) -> Self {
+        Self {
+            list: catalogue.list(),
+            refused: catalogue.refused(),
+        }
+    }
 }
 
 /// A line for each pipeline, and one below it for each of its parameters.

@@ -1,8 +1,10 @@
 //! `serve`: the daemon. It takes sessions, keeps workers running, and is known to signaling.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,7 +13,7 @@ use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::keys;
 use sightline_protocol::rpc::{Params, PipelineKind, SessionCandidate, info, method};
 use sightline_service::redis::Server;
-use sightline_service::{host, service_id};
+use sightline_service::{host, metrics as service_metrics, service_id};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,9 +27,11 @@ use crate::rpc::Rpc;
 use crate::supervisor::admission::Monitor;
 use crate::supervisor::exits::Exits;
 use crate::supervisor::ports::Ports;
+use crate::supervisor::reload::Reloader;
 use crate::supervisor::sessions::{Notice, Sessions, Workshop};
 use crate::supervisor::spare::Spares;
 use crate::supervisor::workers::{self, Board, Plan};
+use crate::{http, metrics};
 
 /// How long one call to signaling may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -40,17 +44,21 @@ const REDIS_ANSWER: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until `shutdown`; then all sessions and workers have ended.
 pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let catalogue = Arc::new(Catalogue::open(&args.folders.pipelines).map_err(anyhow::Error::msg)?);
+    service_metrics::install(&metrics::ALL);
+    let listener = http::listen(&args.http).await?;
+    let address = listener
+        .local_addr()
+        .context("the launcher's port has no address")?;
+    let exe = std::env::current_exe()?;
+    let reloader = Arc::new(Reloader::open(&args.folders.pipelines, exe.clone()).await?);
+    let catalogue = reloader.catalogue();
     let models = Models::new(args.folders.models.clone(), args.folders.model_dir.clone());
     let (models, default) = with_default_model(models, &args.folders.model)?;
     let client = connect(&redis_url).await?;
 
     let id = service_id(args.id.as_deref())?;
     let name = ServiceName::new(kind::MEDIA_BRIDGE, &id);
-    let spares = Spares::new(
-        std::env::current_exe()?,
-        vec![("REDIS_URL".to_owned(), redis_url)],
-    );
+    let spares = Spares::new(exe, vec![("REDIS_URL".to_owned(), redis_url)]);
     let (exits, board) = (Arc::new(Exits::default()), Arc::new(Board::default()));
     let monitor = Arc::new(Monitor::default());
     let (notify, notices) = mpsc::unbounded_channel();
@@ -92,14 +100,29 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         Arc::clone(&sessions),
         background.clone(),
     ));
+    let registered = Arc::new(AtomicBool::new(false));
     tasks.spawn({
         let (inventa, told, known) = (
             inventa.clone(),
-            told_by(&args, &sessions, &board, &exits),
+            told_by(&args, address, &sessions, &board, &exits),
             known.clone(),
         );
-        async move { keep_registered(&inventa, told, &known).await }
+        let registered = Arc::clone(&registered);
+        async move {
+            keep_registered(&inventa, told, &known).await;
+            registered.store(true, Ordering::Relaxed);
+        }
     });
+    let page = http::Page {
+        reloader: Arc::clone(&reloader),
+        sessions: Arc::clone(&sessions),
+        board: Arc::clone(&board),
+        inventa: inventa.clone(),
+        registered,
+        max_sessions: args.admission.max_sessions,
+        stopping: shutdown.clone(),
+    };
+    tasks.spawn(http::serve(page, listener, known.clone()));
 
     let registration = Registration {
         client,
@@ -123,8 +146,15 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         tasks.spawn(workers::run(Arc::new(plan), prefix, background.clone()));
     }
     tasks.spawn(Arc::clone(&monitor).watch(Arc::clone(&sessions), background.clone()));
+    tasks.spawn(Arc::clone(&reloader).watch(background.clone()));
     tokio::spawn(Arc::clone(&spares).refill());
-    tracing::info!(launcher = %name, workers, max_sessions = args.admission.max_sessions, "pipeline-launcher ready");
+    tracing::info!(
+        launcher = %name,
+        workers,
+        max_sessions = args.admission.max_sessions,
+        http = %address,
+        "pipeline-launcher ready"
+    );
 
     shutdown.cancelled().await;
     tracing::info!(sessions = sessions.count(), "stopping");
@@ -145,6 +175,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
 /// What signaling learns of this launcher with every sign of life.
 fn told_by(
     args: &ServeArgs,
+    address: SocketAddr,
     sessions: &Arc<Sessions>,
     board: &Arc<Board>,
     exits: &Arc<Exits>,
@@ -161,6 +192,7 @@ fn told_by(
             (info::WORKERS, board.running().to_string()),
             (info::WORKER_TROUBLE, board.trouble().unwrap_or_default()),
             (info::EXITS, exits.to_string()),
+            (info::HTTP, address.to_string()),
         ];
         told.map(|(name, value)| (name.to_owned(), value)).into()
     }

@@ -85,6 +85,7 @@ fn start_signaling(args: &UpArgs, url: &str) -> anyhow::Result<Child> {
     tied_to_us("TERM", &program)
         .env("REDIS_URL", url)
         .env("SIGHTLINE_WORKERS", expected)
+        .env("SIGHTLINE_INSECURE", args.serve.http.insecure.to_string())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()

@@ -5,6 +5,7 @@
 //! | the text of a file → [`Description`], all problems at once | [`parse`] |
 //! | its elements, values and links against the installed GStreamer | [`installed`] |
 //! | what two files may not both have | [`owners`] |
+//! | several files → a verdict for each | [`judge`] |
 //! | a client's values → [`Resolved`]: launch text and property values | here |
 //! | that → GStreamer's pipeline | [`build`] |
 //! | a folder of files → the pipelines that can be asked for | [`catalogue`] |
@@ -14,6 +15,7 @@ pub mod build;
 pub mod catalogue;
 mod fields;
 pub mod installed;
+pub mod judge;
 pub mod launch;
 pub mod owners;
 pub mod params;
@@ -332,6 +334,19 @@ impl Description {
             launch,
             assignments,
         })
+    }
+
+    /// The models that a client names are known; all errors at once, in words.
+    pub fn check_models(&self, given: &Params, models: &Models) -> Result<(), Vec<String>> {
+        let error = |(name, value): (&String, &serde_json::Value)| {
+            self.params
+                .get(name)
+                .filter(|param| param.kind == ParamKind::Model)?;
+            let error = models.check_name(value.as_str()?).err()?;
+            Some(format!("parameter `{name}`: {error}"))
+        };
+        let errors: Vec<_> = given.iter().filter_map(error).collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// What a client may know of it.

@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The file works, but says something that has no effect or that will not last.
     Warning,
@@ -22,7 +25,7 @@ impl fmt::Display for Severity {
 }
 
 /// A place in a file, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// Counted from 1.
     pub line: usize,
@@ -42,18 +45,35 @@ impl Place {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     pub severity: Severity,
     /// None if it concerns the file as a whole.
+    #[serde(flatten)]
     pub place: Option<Place>,
     /// The field, as a dotted path; empty if it concerns the file as a whole.
     pub field: String,
     pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
 impl Problem {
+    /// One that concerns the file as a whole.
+    pub fn of_file(message: String) -> Self {
+        Self {
+            severity: Severity::Error,
+            place: None,
+            field: String::new(),
+            message,
+            hint: None,
+        }
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// `file:line:column: error: field: message` with the hint on a line of its own.
     pub fn render(&self, file: &Path) -> String {
         let mut text = file.display().to_string();

@@ -12,10 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::resources;
 use super::sessions::Sessions;
+use crate::metrics;
 
 /// Over so long the processor time is averaged.
 const WINDOW: Duration = Duration::from_secs(5);
 const SAMPLE: Duration = Duration::from_secs(1);
+
+/// In so many seconds a session may have ended; nobody knows.
+pub const A_SESSIONS_END: u32 = 15;
+/// In so many seconds other programs may have given memory back.
+const MEMORY_IS_FREED: u32 = 10;
 
 /// When a launcher takes no more sessions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,27 +45,38 @@ pub struct Load {
 impl Admission {
     /// A refusal says what is exhausted, and what an operator can do.
     pub fn admit(&self, load: &Load) -> Result<(), Failure> {
-        let full = |words: String| Err(Failure::new(ErrorId::TooManySessions, words));
+        let full = |what, seconds: u32, words: String| {
+            metrics::refused_for(what);
+            Err(Failure::new(ErrorId::TooManySessions, words).again_in(seconds))
+        };
         if load.sessions >= self.max_sessions {
-            return full(format!(
+            let words = format!(
                 "this launcher runs its {} sessions; try again later",
                 load.sessions
-            ));
+            );
+            return full("sessions", A_SESSIONS_END, words);
         }
         let percent = 100.0 * load.busy / load.cores.max(f64::MIN_POSITIVE);
         if self.max_cpu_percent > 0.0 && percent >= self.max_cpu_percent {
-            return full(format!(
+            let words = format!(
                 "this launcher's sessions use {percent:.0} % of its {:.1} processors, and {:.0} % is its limit; \
                  try again later, or add a launcher",
                 load.cores, self.max_cpu_percent
-            ));
+            );
+            let seconds = u32::try_from(WINDOW.as_secs()).unwrap_or(u32::MAX);
+            return full("processors", seconds, words);
         }
         match load.memory_left {
-            Some(left) if left < self.min_free_memory_bytes => full(format!(
-                "this launcher's machine has {} MiB of memory left, and keeps {}; try again later, or add a launcher",
-                left >> 20,
-                self.min_free_memory_bytes >> 20
-            )),
+            Some(left) if left < self.min_free_memory_bytes => full(
+                "memory",
+                MEMORY_IS_FREED,
+                format!(
+                    "this launcher's machine has {} MiB of memory left, and keeps {}; try again later, or add a \
+                     launcher",
+                    left >> 20,
+                    self.min_free_memory_bytes >> 20
+                ),
+            ),
             _ => Ok(()),
         }
     }
@@ -157,19 +174,23 @@ mod tests {
     fn what_is_exhausted_is_said() {
         assert_eq!(ADMISSION.admit(&IDLE), Ok(()));
         assert_eq!(ADMISSION.admit(&Load { busy: 1.79, ..IDLE }), Ok(()));
-        for (load, words) in [
-            (Load { sessions: 4, ..IDLE }, "runs its 4 sessions"),
-            (Load { busy: 1.8, ..IDLE }, "use 90 % of its 2.0 processors"),
+        for (load, words, again) in [
+            (Load { sessions: 4, ..IDLE }, "runs its 4 sessions", 15),
+            (Load { busy: 1.8, ..IDLE }, "use 90 % of its 2.0 processors", 5),
             (
                 Load {
                     memory_left: Some(100 << 20),
                     ..IDLE
                 },
                 "has 100 MiB of memory left",
+                10,
             ),
         ] {
             let failure = ADMISSION.admit(&load).unwrap_err();
-            assert_eq!(failure.id, ErrorId::TooManySessions);
+            assert_eq!(
+                (failure.id, failure.retry_after_secs),
+                (ErrorId::TooManySessions, Some(again))
+            );
             assert!(failure.message.contains(words), "{failure}");
         }
         let unlimited = Admission {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::process::Exit;
+use crate::metrics;
 
 /// What a process was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +30,7 @@ impl Exits {
     pub fn count(&self, role: Role, exit: Exit) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((role, exit.kind())).or_default() += 1;
+        metrics::exited(role, exit);
     }
 
     pub fn counts(&self) -> BTreeMap<(Role, &'static str), u64> {

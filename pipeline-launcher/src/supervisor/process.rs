@@ -15,8 +15,10 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::exits::Role;
 use super::health::{Fault, Health, Limits};
 use super::resources;
+use super::tally::Tally;
 use crate::control::{Command, Report, to_line};
 
 /// After `Stop` a process has this long before it is killed; it kills itself a little earlier.
@@ -74,6 +76,7 @@ pub struct Process {
     last_words: Option<Failure>,
     fault: Option<Fault>,
     health: Health,
+    tally: Option<Tally>,
     check: Interval,
 }
 
@@ -106,12 +109,14 @@ impl Process {
             last_words: None,
             fault: None,
             health: Health::new(Limits::NONE, Instant::now()),
+            tally: None,
             check: checks(),
         })
     }
 
-    /// From now on [`Self::next`] ends the process if it goes beyond these limits.
-    pub fn limit(&mut self, limits: Limits) {
+    /// From now on [`Self::next`] counts its frames, and ends the process if it goes beyond these limits.
+    pub fn limit(&mut self, role: Role, limits: Limits) {
+        self.tally = Some(Tally::new(role));
         self.health = Health::new(limits, Instant::now());
         self.check = checks();
     }
@@ -151,6 +156,9 @@ impl Process {
                 Some(Report::Ended) => {}
                 Some(report) => {
                     self.health.heard(&report);
+                    if let (Report::Progress(progress), Some(tally)) = (&report, &mut self.tally) {
+                        tally.take(progress);
+                    }
                     return Next::Report(report);
                 }
                 None => return Next::Over(self.over().await),

@@ -11,7 +11,7 @@ use sightline_protocol::{ErrorId, Failure, is_session_id, unix_micros};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::admission::{Admission, Monitor};
+use super::admission::{self, Admission, Monitor};
 use super::exits::{Exits, Role};
 use super::health::Limits;
 use super::ports::{Lease, Ports};
@@ -19,9 +19,10 @@ use super::process::{Ending, Exit, Next, Process};
 use super::session::Session;
 use super::spare::Spares;
 use crate::control::{Command, Network, Report, Start};
-use crate::description::Restart;
+use crate::description::Description;
 use crate::description::catalogue::Catalogue;
 use crate::media::Media;
+use crate::metrics;
 use crate::models::Models;
 
 /// How long a session may take to make its offer, or its answer to the client's.
@@ -69,10 +70,12 @@ pub struct Workshop {
 impl Workshop {
     fn lease(&self) -> Result<Lease, Failure> {
         self.ports.lease().ok_or_else(|| {
+            metrics::refused_for("ports");
             Failure::new(
                 ErrorId::TooManySessions,
                 "no UDP port is free: see SIGHTLINE_UDP_PORTS",
             )
+            .again_in(admission::A_SESSIONS_END)
         })
     }
 }
@@ -80,7 +83,7 @@ impl Workshop {
 /// A session's process, and what else its pipeline has.
 pub(super) struct Started {
     pub(super) process: Process,
-    restart: Restart,
+    description: Arc<Description>,
     /// With a peer, its port and our offer or answer.
     lease: Option<Lease>,
     sdp: Option<String>,
@@ -166,17 +169,21 @@ impl Sessions {
     /// Starts a session and returns its offer, or its answer to the client's; a source has no peer, and so none.
     pub async fn start(self: &Arc<Self>, request: SessionStart) -> Result<Option<String>, Failure> {
         let session = request.session.clone();
-        let mut incoming = self.admit(&request)?;
-        let started = self.start_process(&request).await;
+        let mut incoming = self.admit(&request).inspect_err(metrics::refused)?;
+        let started = match self.find(&request) {
+            Ok(pipeline) => self.start_process(&request, pipeline).await,
+            Err(failure) => Err(failure),
+        };
         let Started {
             process,
-            restart,
+            description,
             lease,
             sdp,
         } = match started {
             Ok(started) => started,
             Err(failure) => {
                 self.running().remove(&session);
+                metrics::refused(&failure);
                 tracing::warn!(session, %failure, "the session did not start");
                 return Err(failure);
             }
@@ -190,6 +197,7 @@ impl Sessions {
             pid = process.pid(),
             "session started"
         );
+        ::metrics::counter!(metrics::STARTED.name).increment(1);
         let has_peer = sdp.is_some();
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -202,7 +210,7 @@ impl Sessions {
                 session.look_after(process, &mut incoming).await
             } else {
                 session
-                    .keep_running(process, &mut incoming, &request, restart)
+                    .keep_running(process, &mut incoming, &request, description)
                     .await
             };
             this.running().remove(&ended.session);
@@ -261,16 +269,29 @@ impl Sessions {
         Ok(incoming)
     }
 
-    pub(super) async fn start_process(&self, request: &SessionStart) -> Result<Started, Failure> {
-        let workshop = &self.workshop;
-        let description = workshop.catalogue.find(&request.pipeline)?;
+    /// The pipeline's description as it is now.
+    fn find(&self, request: &SessionStart) -> Result<Arc<Description>, Failure> {
+        let description = self.workshop.catalogue.find(&request.pipeline)?;
         if description.kind == PipelineKind::Worker {
             let message = format!("the pipeline `{}` is not for sessions", request.pipeline);
             return Err(Failure::new(ErrorId::UnknownPipeline, message));
         }
+        Ok(description)
+    }
+
+    pub(super) async fn start_process(
+        &self,
+        request: &SessionStart,
+        description: Arc<Description>,
+    ) -> Result<Started, Failure> {
+        let workshop = &self.workshop;
         let has_peer = description.kind == PipelineKind::Session;
         let mut pipeline = description
             .resolve(&request.params)
+            .and_then(|pipeline| {
+                description.check_models(&request.params, &workshop.models)?;
+                Ok(pipeline)
+            })
             .map_err(|errors| Failure::new(ErrorId::InvalidParam, errors.join("; ")))?;
         workshop.media.check(&description, &mut pipeline)?;
         pipeline
@@ -299,10 +320,10 @@ impl Sessions {
             .send(&Command::Start(Box::new(start)))
             .await
             .map_err(|error| internal(error.into()))?;
-        process.limit(workshop.limits);
+        process.limit(Role::Session, workshop.limits);
         let started = |process, lease, sdp| Started {
             process,
-            restart: description.restart,
+            description,
             lease,
             sdp,
         };

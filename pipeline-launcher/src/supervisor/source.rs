@@ -1,16 +1,20 @@
-//! A session without a peer: a source that ran and then broke is started again, as its description wants it.
+//! A session without a peer: a source that ran and then broke is started again, as the description wants it that it
+//! began with.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sightline_protocol::rpc::{SessionEvent, SessionPhase, SessionStart};
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::mpsc;
 
+use super::exits::Role;
 use super::process::{Exit, Process};
 use super::session::Session;
 use super::sessions::{Notice, Request};
 use super::workers::budget::{Budget, Verdict};
-use crate::description::Restart;
+use crate::description::Description;
+use crate::metrics;
 
 impl Session<'_> {
     /// Runs it until it ends, is stopped or may not be started again; then says how it ended.
@@ -19,9 +23,9 @@ impl Session<'_> {
         mut process: Process,
         requests: &mut mpsc::Receiver<Request>,
         request: &SessionStart,
-        restart: Restart,
+        description: Arc<Description>,
     ) -> SessionEvent {
-        let mut budget = Budget::new(restart);
+        let mut budget = Budget::new(description.restart);
         loop {
             let started = Instant::now();
             let mut ended = self.look_after(process, requests).await;
@@ -47,7 +51,9 @@ impl Session<'_> {
             };
             tracing::warn!(session = self.id, reason = ?ended.reason, ?pause, "the source is started again");
             self.tell_of_restart(&ended);
-            process = match self.start_again(pause, requests, request).await {
+            metrics::restarted(Role::Session, ended.exit.unwrap_or(Exit::Unknown));
+            let again = self.start_again(pause, requests, request, Arc::clone(&description));
+            process = match again.await {
                 Ok(process) => process,
                 Err(Some(stopped)) => return stopped,
                 Err(None) => return ended,
@@ -61,6 +67,7 @@ impl Session<'_> {
         pause: Duration,
         requests: &mut mpsc::Receiver<Request>,
         request: &SessionStart,
+        description: Arc<Description>,
     ) -> Result<Process, Option<SessionEvent>> {
         let over = tokio::time::sleep(pause);
         tokio::pin!(over);
@@ -82,7 +89,7 @@ impl Session<'_> {
                 exit: None,
             }));
         }
-        match self.sessions.start_process(request).await {
+        match self.sessions.start_process(request, description).await {
             Ok(started) => {
                 let process = started.process;
                 self.sessions.note(self.id, |info| info.pid = process.pid());
@@ -111,7 +118,6 @@ impl Session<'_> {
         });
         let event = SessionEvent {
             state: SessionPhase::Starting,
-            exit: None,
             ..ended.clone()
         };
         self.sessions.tell(self.reply_to, Notice::Event(event));

@@ -14,11 +14,13 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 29] = [
+pub const KEYS: [&str; 31] = [
     "bind",
     "ice_servers",
     "id",
     "insecure",
+    "launcher_bind",
+    "launcher_port",
     "max_cpu_percent",
     "max_open_files",
     "max_session_memory_mib",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sightline_protocol::prediction::PredictionHeader;
 use sightline_protocol::rest::{SessionState, SessionView};
-use sightline_protocol::rpc::SessionPhase;
+use sightline_protocol::rpc::{Exit, SessionPhase};
 use sightline_protocol::{ErrorId, Failure};
 
 use crate::session::Freshness;
@@ -60,6 +60,7 @@ impl Record {
                 latency_ms: None,
                 restarts: 0,
                 last_error: None,
+                exit: None,
             },
             stopping: false,
             freshness: Freshness::default(),
@@ -99,6 +100,11 @@ impl Record {
                 self.end(SessionState::Error, now);
             }
         }
+    }
+
+    /// How its process ended.
+    pub(super) fn exited(&mut self, exit: Exit) {
+        self.view.exit = Some(exit);
     }
 
     pub(super) fn lost(&mut self, now: u64) {
@@ -162,6 +168,10 @@ impl Record {
     pub(super) fn past(&self, after: Option<u64>) -> Vec<Told> {
         let wanted = |told: &&Told| after.is_some_and(|after| told.number > after);
         self.past.iter().filter(wanted).cloned().collect()
+    }
+
+    pub(super) fn state(&self) -> SessionState {
+        self.view.state
     }
 
     pub(super) fn ended_us(&self) -> Option<u64> {
@@ -332,8 +342,10 @@ mod tests {
     fn a_restart_begins_anew_to_count_and_keeps_its_reason() {
         let mut record = record();
         assert!(record.prediction(&header(100, None), &json!({}), 1).is_some());
+        record.exited(Exit::Killed { signal: 9 });
         record.phase(SessionPhase::Starting, failure(ErrorId::SessionFailed), 2);
         let view = record.view(2);
+        assert_eq!(view.exit, Some(Exit::Killed { signal: 9 }));
         assert_eq!((view.state, view.restarts), (SessionState::Queued, 1));
         assert!(view.last_error.is_some());
         let told = record.prediction(&header(0, None), &json!({}), 3).unwrap();

@@ -6,6 +6,9 @@ use sightline_protocol::{ErrorId, Failure};
 
 use crate::session::{DEFAULT_PIPELINE, Placement};
 
+/// In so many seconds a session of a full launcher may have ended; nobody knows.
+const A_SESSIONS_END: u32 = 15;
+
 /// What is known of a launcher.
 #[derive(Debug, Clone)]
 pub(crate) struct Launcher {
@@ -71,7 +74,7 @@ pub(crate) fn choose(
         })
         .ok_or_else(|| {
             let words = "every launcher is full; try again later, or raise its number of sessions";
-            Failure::new(ErrorId::TooManySessions, words)
+            Failure::new(ErrorId::TooManySessions, words).again_in(A_SESSIONS_END)
         })
 }
 

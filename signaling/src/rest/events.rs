@@ -21,6 +21,7 @@ use super::request::Request;
 use super::{fresh, sessions};
 use crate::Services;
 use crate::book::{News, Told};
+use crate::metrics;
 
 pub(super) const MEDIA_TYPE: &str = "text/event-stream";
 
@@ -80,8 +81,12 @@ impl Follower {
                 return Some(event);
             }
             match self.news.as_mut()?.recv().await {
-                Ok(News::Prediction(told)) => self.pending.push_back(prediction(&told)),
+                Ok(News::Prediction(told)) => {
+                    metrics::delivered("events");
+                    self.pending.push_back(prediction(&told));
+                }
                 Err(RecvError::Lagged(count)) => {
+                    metrics::dropped("slow-client", count);
                     let lost = json!({ "count": count });
                     self.pending
                         .push_back(Event::default().event("dropped").data(lost.to_string()));

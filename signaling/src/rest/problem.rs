@@ -11,7 +11,7 @@ use warp::reply::Response;
 use super::fresh;
 
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
-/// When to try again after an overload, in seconds.
+/// When to try again after an overload that does not say it, in seconds.
 const RETRY_SECS: u32 = 5;
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl From<Failure> for Refusal {
         let (status, retry_after_secs) = status(failure.id);
         Self {
             id: Cow::Borrowed(failure.id.as_str()),
-            retry_after_secs,
+            retry_after_secs: retry_after_secs.map(|usual| failure.retry_after_secs.unwrap_or(usual)),
             ..Self::new(status, "", failure.message)
         }
     }
@@ -122,6 +122,9 @@ mod tests {
         }
         let response = Refusal::from(Failure::new(ErrorId::TooManySessions, "full")).into_response();
         assert_eq!(response.headers()[RETRY_AFTER], "5");
+        let full = Failure::new(ErrorId::TooManySessions, "full").again_in(15);
+        let response = Refusal::from(full).into_response();
+        assert_eq!(response.headers()[RETRY_AFTER], "15");
         assert_eq!(response.headers()[CONTENT_TYPE], MEDIA_TYPE);
         let response = Refusal::method_not_allowed("GET, HEAD".into()).into_response();
         assert_eq!(response.headers()[ALLOW], "GET, HEAD");

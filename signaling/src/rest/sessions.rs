@@ -35,22 +35,38 @@ pub(super) fn unknown(session: &str) -> Failure {
 pub(super) async fn start(services: &Arc<Services>, request: Request) -> Result<Response, Refusal> {
     let wanted = read(&request.json_body().await?)?;
     check(services, &wanted).await?;
-    let taken = services
-        .starts
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(Instant::now());
-    if !taken {
-        let words = "too many sessions are being started; try again in a moment";
-        return Err(Failure::new(ErrorId::RateLimited, words).into());
-    }
+    take_start(services)?;
     // A task of its own: a client that goes away meanwhile leaves nothing half done.
     let begun = services.tasks.spawn(begin(Arc::clone(services), wanted)).await;
-    let session = begun.map_err(|error| Failure::new(ErrorId::Internal, error.to_string()))??;
+    let begun = begun.map_err(|error| Failure::new(ErrorId::Internal, error.to_string()))?;
+    let session = begun.map_err(refused)?;
     let view = view(services, &session)?;
     let reply = warp::reply::with_status(warp::reply::json(&view), StatusCode::CREATED);
     let address = format!("/api/v1/sessions/{session}");
     Ok(fresh(warp::reply::with_header(reply, LOCATION, address)).into_response())
+}
+
+/// A launcher knows more of parameters than can be told here: models, and what addresses are open.
+fn refused(failure: Failure) -> Refusal {
+    if failure.id != ErrorId::InvalidParam {
+        return failure.into();
+    }
+    let flaw = Flaw {
+        pointer: "/params".to_owned(),
+        detail: failure.message,
+    };
+    Refusal::flaws(ErrorId::InvalidParam, vec![flaw])
+}
+
+/// Counts a start; an error if it is one too many.
+fn take_start(services: &Services) -> Result<(), Failure> {
+    let mut starts = services.starts.lock().unwrap_or_else(PoisonError::into_inner);
+    if starts.take(Instant::now()) {
+        return Ok(());
+    }
+    let words = "too many sessions are being started; try again in a moment";
+    let seconds = starts.wait().as_secs_f64().ceil().max(1.0);
+    Err(Failure::new(ErrorId::RateLimited, words).again_in(seconds as u32))
 }
 
 /// What the body asks for: 400 if it is no JSON, 422 if it is JSON of something else.

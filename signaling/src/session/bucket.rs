@@ -1,6 +1,6 @@
 //! How much of something may happen: messages of a client, starts of sessions.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A token bucket: `burst` at once, `per_second` in the long run.
 #[derive(Debug)]
@@ -32,12 +32,15 @@ impl Bucket {
         }
         enough
     }
+
+    /// How long until there is a token, if none is taken.
+    pub(crate) fn wait(&self) -> Duration {
+        Duration::from_secs_f64((1.0 - self.tokens).max(0.0) / self.per_second)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -46,6 +49,7 @@ mod tests {
         let mut bucket = Bucket::new(30, 1, start);
         assert_eq!((0..40).filter(|_| bucket.take(start)).count(), 30);
         assert!(!bucket.take(start + Duration::from_millis(900)));
+        assert!(bucket.wait() > Duration::ZERO && bucket.wait() < Duration::from_millis(200));
         assert!(bucket.take(start + Duration::from_millis(1100)));
         let later = start + Duration::from_secs(3600);
         assert_eq!((0..40).filter(|_| bucket.take(later)).count(), 30);

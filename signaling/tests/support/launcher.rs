@@ -118,12 +118,17 @@ fn answer(request: &Request, is_full: bool) -> Answer {
     match request.method.as_str() {
         "pipeline-list" => Ok(vec![serde_json::to_string(&pipelines()).unwrap()]),
         "session-start" if is_full => {
-            Err(Failure::new(ErrorId::TooManySessions, "its processors are busy").to_string())
+            let refusal = Failure::new(ErrorId::TooManySessions, "its processors are busy");
+            Err(refusal.again_in(7).to_string())
         }
         "session-start" => {
             let start: Value = serde_json::from_str(&request.args[0]).unwrap();
             if start["params"]["fps"] == json!(1000) {
                 let words = "`fps` is 1000: it must be 1 to 60";
+                return Err(Failure::new(ErrorId::InvalidParam, words).to_string());
+            }
+            if start["params"]["uri"] == json!("gopher://a/") {
+                let words = "parameter `uri`: `gopher` is not open to clients";
                 return Err(Failure::new(ErrorId::InvalidParam, words).to_string());
             }
             if start["pipeline"] == "uri-detect" {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::budget::{Budget, Verdict};
 use super::{Plan, Status};
 use crate::control::{Command, Network, Progress, Report, Start};
+use crate::metrics;
 use crate::supervisor::exits::Role;
 use crate::supervisor::process::{Ending, Exit, Next, Process};
 
@@ -45,6 +46,7 @@ pub(super) async fn keep_running(plan: &Plan, worker: &str, unwanted: Cancellati
             }
             Verdict::Over => break,
         };
+        metrics::restarted(Role::Worker, exit);
         unwanted.run_until_cancelled(tokio::time::sleep(pause)).await;
     }
     plan.board.remove(worker);
@@ -79,7 +81,7 @@ async fn start(plan: &Plan, identity: String) -> Result<Process, Ending> {
     };
     let sent = process.send(&Command::Start(Box::new(start))).await;
     sent.map_err(|error| failed(error.into()))?;
-    process.limit(plan.limits);
+    process.limit(Role::Worker, plan.limits);
     Ok(process)
 }
 
