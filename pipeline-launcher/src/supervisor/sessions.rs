@@ -297,7 +297,10 @@ impl Sessions {
             .send(&Command::Start(Box::new(start)))
             .await
             .map_err(|error| internal(error.into()))?;
-        process.limit(workshop.limits);
+        process.limit(Limits {
+            silence: description.source.max_silence(),
+            ..workshop.limits
+        });
         let started = |process, lease, offer| Started {
             process,
             restart: description.restart,
