@@ -30,7 +30,8 @@ after(async () => {
 function place(name, data) {
   const cwd = join(folder, name);
   mkdirSync(join(cwd, 'models'), { recursive: true });
-  symlinkSync(join(root, 'target'), join(cwd, 'target'));
+  mkdirSync(join(cwd, 'target'));
+  symlinkSync(binaries(), join(cwd, 'target/release'));
   const models = readdirSync(join(root, 'models')).map((model) => join(root, 'models', model));
   const has = new Set();
   for (const path of [...data, ...models]) {

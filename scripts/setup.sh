@@ -20,6 +20,11 @@ if [ "${1:-run}" = test ] && ! command -v chromium >/dev/null; then
     [ -n "${CHROMIUM:-}" ] || install_packages chromium
 fi
 
+if [ "${1:-run}" = test ]; then
+    # An RTSP server for the system's own Python; jq, which the cookbook's lines use.
+    install_packages gir1.2-gst-rtsp-server-1.0 jq python3-gi
+fi
+
 node_found=$(node --version | tr -d v)
 at_least "$node_found" "$node_wanted" || die "Node.js $node_found is too old: $node_wanted or later is needed"
 

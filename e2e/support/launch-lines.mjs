@@ -1,4 +1,4 @@
-// The shell blocks in documentation that use gst-launch-1.0.
+// The shell blocks in documentation.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -7,13 +7,24 @@ import { root } from './system.mjs';
 const FENCE = /^```(\w*)$/;
 /** What stands before a doc comment's text. */
 const COMMENT = /^\s*(?:\/\/[!/]|\*|\/\*\*) ?/;
+/** On the line before a block: `not run`, for a reason that the text gives; `keeps running`, until the chapter's end. */
+const MARK = /^<!-- (not run|keeps running) -->$/;
 
-/** `{ place, script }` of each block, in Markdown files and in the doc comments of Rust files. */
+/** `{ place, script }` of each block that uses gst-launch-1.0, in Markdown files and in the doc comments of Rust files. */
 export function launchBlocks() {
   const documents = [join(root, 'README.md'), ...files(join(root, 'docs'), '.md')];
   const sources = files(join(root, 'gst-plugins'), '.rs');
-  return [...documents, ...sources].flatMap(blocksOf).filter(({ script }) => script.includes('gst-launch-1.0 '));
+  return [...documents, ...sources].flatMap(blocksOf).filter(usesLaunch).filter(({ mark }) => mark !== 'not run');
 }
+
+/** The other shell blocks of a Markdown file, by chapter: `{ chapter, blocks }`. */
+export function shellChapters(path) {
+  const blocks = blocksOf(join(root, path)).filter((block) => !usesLaunch(block) && block.mark !== 'not run');
+  const chapters = new Set(blocks.map(({ chapter }) => chapter));
+  return [...chapters].map((chapter) => ({ chapter, blocks: blocks.filter((block) => block.chapter === chapter) }));
+}
+
+const usesLaunch = ({ script }) => script.includes('gst-launch-1.0 ');
 
 function files(folder, extension) {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
@@ -23,20 +34,29 @@ function files(folder, extension) {
 function blocksOf(path) {
   const isSource = path.endsWith('.rs');
   const blocks = [];
-  let block;
+  let [block, mark, chapter] = [];
   readFileSync(path, 'utf8').split('\n').forEach((line, index) => {
     const text = isSource ? comment(line) : line;
     const fence = text?.match(FENCE);
     if (block && (fence || text === undefined)) {
-      if (block.isShell) blocks.push({ place: block.place, script: block.lines.join('\n') });
+      add(blocks, block);
       block = undefined;
     } else if (fence) {
-      block = { place: `${relative(root, path)}:${index + 2}`, isShell: ['bash', 'sh'].includes(fence[1]), lines: [] };
+      block = { place: `${relative(root, path)}:${index + 2}`, language: fence[1], mark, chapter, lines: [] };
     } else if (block) {
       block.lines.push(text);
+    } else {
+      chapter = text?.match(/^## (.*)/)?.[1] ?? chapter;
+      mark = text?.match(MARK)?.[1];
     }
   });
   return blocks;
+}
+
+/** Adds a shell block, or the text block after it as what it prints. */
+function add(blocks, { language, lines, ...block }) {
+  if (['bash', 'sh'].includes(language)) blocks.push({ ...block, script: lines.join('\n'), prints: [] });
+  else if (language === 'text' && blocks.length > 0) blocks.at(-1).prints.push(...lines);
 }
 
 function comment(line) {

@@ -107,6 +107,7 @@ impl LimitArgs {
         Limits {
             stall: Duration::from_secs(self.stall_limit_secs),
             start: Duration::from_secs(self.start_limit_secs),
+            silence: Duration::MAX,
             memory_bytes: mib * 1024 * 1024,
         }
     }

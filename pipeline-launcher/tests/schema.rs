@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
-use pipeline_launcher::description::{self, Restart, Severity, WebRtc, Worker, schema};
+use pipeline_launcher::description::{self, Description, Restart, Severity, Source, WebRtc, Worker, schema};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -43,12 +43,14 @@ fn reference() -> String {
     std::fs::read_to_string(root().join("docs/pipelines.reference.toml")).unwrap()
 }
 
-/// The reference as a worker's file, with what stands in it for workers only.
-fn worker_reference() -> String {
+/// The reference as a worker's file, with what stands in it for workers and sources only.
+fn full_reference() -> String {
     let lines = reference().replace("\n#[worker]\n", "\n[worker]\n");
     lines
         .replace("kind = \"session\"", "kind = \"worker\"")
         .replace("  webrtcbin name=webrtc\n  webrtc.", "  redisstreamsrc")
+        .replace("\n#[source]\n", "\n[source]\n")
+        .replace("\n#max_silence", "\nmax_silence")
         .replace("\n#replicas", "\nreplicas")
         .replace("\n#min_replicas", "\nmin_replicas")
 }
@@ -121,6 +123,8 @@ fn what_the_schema_can_see_is_refused_by_both() {
         ("#[worker]\n#", "[worker]\nreplicas = 257\n#"),
         ("#[worker]\n#", "[worker]\nreplicas = \"many\"\n#"),
         ("#[worker]\n#", "[worker]\nmin_replicas = -1\n#"),
+        ("#[source]\n#", "[source]\nmax_silence_secs = -1\n#"),
+        ("#[source]\n#", "[source]\nmax_silence = 1\n#"),
         ("[pipeline]\n", "[pipline]\n"),
         ("launch = '''", "lunch = '''"),
     ] {
@@ -158,15 +162,16 @@ fn the_reference_equals_the_defaults() {
     assert_eq!(description.webrtc, Some(WebRtc::default()));
     assert_eq!(description.restart, Restart::default());
 
-    let (worker, problems) = description::parse(&worker_reference());
-    let worker = worker.unwrap_or_else(|| panic!("{problems:?}")).worker;
+    let (worker, problems) = description::parse(&full_reference());
+    let Description { worker, source, .. } = worker.unwrap_or_else(|| panic!("{problems:?}"));
+    assert_eq!(source, Source::default());
     assert_eq!(worker.replicas, Worker::default().replicas);
     assert_eq!(worker.range(8), Worker::default().range(8));
 }
 
 #[test]
 fn the_reference_shows_and_explains_every_field() {
-    let reference = worker_reference();
+    let reference = full_reference();
     let mut known = BTreeSet::new();
     properties(schema::schema().as_value(), &mut known);
     assert!(known.len() > 15, "{known:?}");

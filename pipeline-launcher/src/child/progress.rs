@@ -129,24 +129,31 @@ fn behind(bin: &gst::Bin, address: usize) -> Option<gst::Element> {
     None
 }
 
-fn is_webrtc(element: &gst::Element) -> bool {
-    element
+/// True if the element's own pads show what media come in: inside it receives and sends other things too, such as RTCP.
+fn is_closed(element: &gst::Element) -> bool {
+    let is_webrtc = element
         .factory()
-        .is_some_and(|factory| factory.name() == "webrtcbin")
+        .is_some_and(|factory| factory.name() == "webrtcbin");
+    let flags = element.element_flags();
+    // A pipeline, and a bin that somebody wrote around parts of one, is what its elements are.
+    let is_source = element.is::<gst::Bin>()
+        && element.parent().is_some()
+        && flags.contains(gst::ElementFlags::SOURCE)
+        && !flags.contains(gst::ElementFlags::SINK);
+    is_webrtc || is_source
 }
 
 /// Counts at an element's pads, if frames come in or go out there.
 fn count(element: &gst::Element, entering: &Arc<AtomicU64>, leaving: &Arc<AtomicU64>) {
     let mut parent = element.parent();
     while let Some(object) = parent {
-        // What webrtcbin receives is not all media; its own pads show what is.
-        if object.downcast_ref().is_some_and(is_webrtc) {
+        if object.downcast_ref().is_some_and(is_closed) {
             return;
         }
         parent = object.parent();
     }
     let flags = element.element_flags();
-    let (counter, direction) = if is_webrtc(element) {
+    let (counter, direction) = if is_closed(element) {
         (entering, gst::PadDirection::Src)
     } else if element.is::<gst::Bin>() {
         return;

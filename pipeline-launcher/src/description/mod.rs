@@ -25,6 +25,7 @@ pub mod schema;
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,7 @@ pub struct Description {
     pub params: BTreeMap<String, Param>,
     pub restart: Restart,
     pub worker: Worker,
+    pub source: Source,
     /// In gst-launch syntax, with `{name}` for parameters.
     pub launch: String,
     pub launch_place: LaunchPlace,
@@ -249,6 +251,26 @@ pub enum Replicas {
     Auto,
     #[serde(untagged)]
     Number(#[schemars(range(min = *Worker::REPLICAS.start(), max = *Worker::REPLICAS.end()))] u32),
+}
+
+/// What a source is held to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Source {
+    /// So many seconds without a frame, and its process is ended, to be started again as `restart` wants it; 0: no limit.
+    #[schemars(range(min = *Self::MAX_SILENCE_SECS.start(), max = *Self::MAX_SILENCE_SECS.end()))]
+    pub max_silence_secs: u32,
+}
+
+impl Source {
+    pub const MAX_SILENCE_SECS: RangeInclusive<u32> = 0..=86_400;
+
+    pub fn max_silence(self) -> Duration {
+        match self.max_silence_secs {
+            0 => Duration::MAX,
+            seconds => Duration::from_secs(seconds.into()),
+        }
+    }
 }
 
 /// A description with a value for every parameter: what a process runs.

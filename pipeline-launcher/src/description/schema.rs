@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-use super::{Restart, WebRtc, Worker};
+use super::{Restart, Source, WebRtc, Worker};
 
 /// A pipeline: for whom it is, its typed parameters, and the pipeline itself in gst-launch syntax.
 #[derive(Debug, JsonSchema)]
@@ -31,6 +31,8 @@ struct File {
     restart: Restart,
     #[schemars(default)]
     worker: Worker,
+    #[schemars(default)]
+    source: Source,
     pipeline: Pipeline,
 }
 

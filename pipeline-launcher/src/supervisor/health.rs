@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sightline_protocol::rpc::Exit;
+use sightline_protocol::rpc::{Exit, Waiting};
 
 use crate::control::{Held, Progress, Report};
 
@@ -16,6 +16,8 @@ pub struct Limits {
     pub stall: Duration,
     /// The same before the first frame is through: an engine may be built, a model loaded.
     pub start: Duration,
+    /// So long may no frame come from the source.
+    pub silence: Duration,
     pub memory_bytes: u64,
 }
 
@@ -24,6 +26,7 @@ impl Limits {
     pub const NONE: Self = Self {
         stall: Duration::MAX,
         start: Duration::MAX,
+        silence: Duration::MAX,
         memory_bytes: u64::MAX,
     };
 }
@@ -48,6 +51,8 @@ pub struct Health {
     last_look: Instant,
     /// For how long nothing was heard.
     silent: Duration,
+    /// For how long no frame came, though nothing in the pipeline was busy with one.
+    without_frames: Duration,
     progress: Option<Progress>,
     memory: u64,
 }
@@ -58,6 +63,7 @@ impl Health {
             limits,
             last_look: now,
             silent: Duration::ZERO,
+            without_frames: Duration::ZERO,
             progress: None,
             memory: 0,
         }
@@ -67,6 +73,9 @@ impl Health {
         self.silent = Duration::ZERO;
         if let Report::Progress(progress) = report {
             self.progress = Some(progress.clone());
+            if !self.hungers() {
+                self.without_frames = Duration::ZERO;
+            }
         }
     }
 
@@ -76,12 +85,34 @@ impl Health {
 
     /// To be asked about each second, with the bytes of memory that the process has now.
     pub fn judge(&mut self, memory: Option<u64>, now: Instant) -> Option<Fault> {
-        self.silent += now.duration_since(self.last_look).min(LONGEST_STEP);
+        let step = now.duration_since(self.last_look).min(LONGEST_STEP);
+        self.silent += step;
+        if self.hungers() {
+            self.without_frames += step;
+        }
         self.last_look = now;
         self.memory = memory.unwrap_or(self.memory);
         self.too_large()
             .or_else(|| self.too_silent())
             .or_else(|| self.stuck())
+            .or_else(|| self.starved())
+    }
+
+    /// True if no frame came through the pipeline lately, and what is before it is to blame.
+    fn hungers(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| {
+            let source = [Waiting::Frames, Waiting::Keyframe, Waiting::Dropped];
+            progress.held.is_none() && progress.waiting.is_some_and(|waiting| source.contains(&waiting))
+        })
+    }
+
+    fn starved(&self) -> Option<Fault> {
+        (self.without_frames >= self.limits.silence).then(|| {
+            let seconds = self.limits.silence.as_secs();
+            stalled(format!(
+                "no frame came from the source for {seconds} s (source.max_silence_secs in the pipeline's file)"
+            ))
+        })
     }
 
     fn too_large(&self) -> Option<Fault> {
@@ -133,6 +164,7 @@ mod tests {
     const LIMITS: Limits = Limits {
         stall: Duration::from_secs(5),
         start: Duration::from_secs(60),
+        silence: Duration::MAX,
         memory_bytes: 100 << 20,
     };
 
@@ -182,6 +214,36 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(second(&mut health, &mut now, Some(Progress::default())), None);
         }
+    }
+
+    #[test]
+    fn a_source_may_be_silent_for_so_long_only() {
+        let silent = |waiting| {
+            Some(Progress {
+                waiting,
+                ..Progress::default()
+            })
+        };
+        let limits = Limits {
+            silence: Duration::from_secs(15),
+            ..LIMITS
+        };
+        let mut now = Instant::now();
+        let mut health = Health::new(limits, now);
+        second(&mut health, &mut now, silent(None));
+        for waiting in [None, Some(Waiting::Sink)].repeat(30) {
+            assert_eq!(second(&mut health, &mut now, silent(waiting)), None);
+        }
+        // A frame begins the time anew.
+        for waiting in [Some(Waiting::Frames), None, Some(Waiting::Dropped)] {
+            for _ in 0..13 {
+                assert_eq!(second(&mut health, &mut now, silent(waiting)), None);
+            }
+        }
+        let fault = (0..2).find_map(|_| second(&mut health, &mut now, silent(Some(Waiting::Frames))));
+        let fault = fault.unwrap();
+        assert_eq!(fault.exit, Exit::Stalled);
+        assert!(fault.words.contains("for 15 s"), "{}", fault.words);
     }
 
     #[test]

@@ -320,7 +320,11 @@ impl Sessions {
             .send(&Command::Start(Box::new(start)))
             .await
             .map_err(|error| internal(error.into()))?;
-        process.limit(Role::Session, workshop.limits);
+        let limits = Limits {
+            silence: description.source.max_silence(),
+            ..workshop.limits
+        };
+        process.limit(Role::Session, limits);
         let started = |process, lease, sdp| Started {
             process,
             description,

@@ -26,11 +26,13 @@ impl Session<'_> {
         description: Arc<Description>,
     ) -> SessionEvent {
         let mut budget = Budget::new(description.restart);
+        let mut has_run = false;
         loop {
             let started = Instant::now();
             let mut ended = self.look_after(process, requests).await;
+            has_run |= self.gave_frames();
             // One that never gave a frame has a wrong address: its client wants to know at once.
-            if !self.has_run() {
+            if !has_run {
                 if let Some(Exit::Failed { .. }) = ended.exit {
                     ended.reason = ended.reason.map(with_advice);
                 }
@@ -102,8 +104,8 @@ impl Session<'_> {
         }
     }
 
-    /// True if a frame came through.
-    fn has_run(&self) -> bool {
+    /// True if a frame came through its process.
+    fn gave_frames(&self) -> bool {
         let mut frames = 0;
         self.sessions.note(self.id, |info| {
             frames = info.progress.as_ref().map_or(0, |progress| progress.frames);

@@ -11,7 +11,9 @@ use toml::de::DeTable;
 
 use super::fields::{At, Fields};
 use super::problem::{NOWHERE, Problem, Problems, Severity, did_you_mean};
-use super::{Audio, Codec, Description, LaunchPlace, Replicas, Restart, RestartPolicy, WebRtc, Worker};
+use super::{
+    Audio, Codec, Description, LaunchPlace, Replicas, Restart, RestartPolicy, Source, WebRtc, Worker,
+};
 
 /// The version of the format that this program reads.
 const SCHEMA: i64 = 1;
@@ -76,6 +78,8 @@ fn read(mut fields: Fields<'_, '_, '_>, source: &str) -> Option<Description> {
     let restart = fields.table(&["restart"], read_restart).unwrap_or_default();
     fields.allow("worker");
     let worker = fields.table(&["worker"], |fields| read_worker(fields, kind));
+    fields.allow("source");
+    let source_limits = fields.table(&["source"], |fields| read_source(fields, kind));
     fields.allow("pipeline");
     let launch = fields.table(&["pipeline"], |pipeline| {
         let launch = pipeline.text("launch");
@@ -106,6 +110,7 @@ fn read(mut fields: Fields<'_, '_, '_>, source: &str) -> Option<Description> {
             .collect(),
         restart,
         worker: worker.unwrap_or_default(),
+        source: source_limits.unwrap_or_default(),
         launch: launch.value,
         launch_place,
     })
@@ -220,6 +225,17 @@ fn read_restart(fields: &mut Fields<'_, '_, '_>) -> Restart {
             defaults.max_restarts,
         ),
         window_secs: bounded(fields, "window_secs", Restart::WINDOW_SECS, defaults.window_secs),
+    }
+}
+
+fn read_source(fields: &mut Fields<'_, '_, '_>, kind: Option<PipelineKind>) -> Source {
+    if kind.is_some_and(|kind| kind != PipelineKind::Source) {
+        let message = "has an effect only in a pipeline of kind \"source\"";
+        fields.problems.warning(fields.span(), "source", message);
+    }
+    let default = Source::default().max_silence_secs;
+    Source {
+        max_silence_secs: bounded(fields, "max_silence_secs", Source::MAX_SILENCE_SECS, default),
     }
 }
 
