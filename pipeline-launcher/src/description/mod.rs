@@ -325,6 +325,7 @@ impl Description {
             kind: self.kind,
             summary: self.summary.clone(),
             needs_worker: self.needs_worker(),
+            watchable: false,
             params: self
                 .params
                 .iter()

@@ -144,6 +144,7 @@ fn pipelines() -> PipelineList {
         kind,
         summary: "for a test".into(),
         needs_worker,
+        watchable: false,
         params: Default::default(),
     };
     PipelineList {
