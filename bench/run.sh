@@ -15,3 +15,5 @@ say "Speed"
 "$python" bench/elements/run.py
 say "Sessions that come and go"
 "$python" bench/launcher/run.py
+say "A picture that others can watch"
+"$python" bench/video/run.py

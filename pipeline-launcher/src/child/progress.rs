@@ -90,7 +90,8 @@ impl Meter {
             let Some(element) = behind(&self.bin, pad) else {
                 continue;
             };
-            if element.num_src_pads() == 0 {
+            // A peer that gives and takes is the end of what it takes.
+            if element.num_src_pads() == 0 || is_webrtc(&element) {
                 at_sink = true;
             } else if !waits_for_others(&element) {
                 let for_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -146,24 +147,22 @@ fn count(element: &gst::Element, entering: &Arc<AtomicU64>, leaving: &Arc<Atomic
         parent = object.parent();
     }
     let flags = element.element_flags();
-    let (counter, direction) = if is_webrtc(element) {
-        (entering, gst::PadDirection::Src)
-    } else if element.is::<gst::Bin>() {
+    let webrtc = is_webrtc(element);
+    if !webrtc && element.is::<gst::Bin>() {
         return;
-    } else if flags.contains(gst::ElementFlags::SOURCE) {
-        (entering, gst::PadDirection::Src)
-    } else if flags.contains(gst::ElementFlags::SINK) {
-        (leaving, gst::PadDirection::Sink)
-    } else {
-        return;
-    };
-    let counter = Arc::clone(counter);
-    element.connect_pad_added(move |_, pad| count_at(pad, direction, &counter));
-    let counter = if direction == gst::PadDirection::Src {
-        entering
-    } else {
-        leaving
-    };
+    }
+    // A peer may be both where frames come from and where they go.
+    if webrtc || flags.contains(gst::ElementFlags::SOURCE) {
+        count_pads(element, gst::PadDirection::Src, entering);
+    }
+    if webrtc || flags.contains(gst::ElementFlags::SINK) {
+        count_pads(element, gst::PadDirection::Sink, leaving);
+    }
+}
+
+fn count_pads(element: &gst::Element, direction: gst::PadDirection, counter: &Arc<AtomicU64>) {
+    let later = Arc::clone(counter);
+    element.connect_pad_added(move |_, pad| count_at(pad, direction, &later));
     for pad in element.pads() {
         count_at(&pad, direction, counter);
     }
@@ -183,12 +182,14 @@ fn count_at(pad: &gst::Pad, direction: gst::PadDirection, counter: &Arc<AtomicU6
 
 /// The `stats` of the elements that are ours.
 fn stats(bin: &gst::Bin) -> BTreeMap<String, Stats> {
-    const OURS: [&str; 6] = [
+    const OURS: [&str; 8] = [
         "detectionjoin",
         "objecttrack",
         "overlay",
         "redisstreamsink",
         "redisstreamsrc",
+        "redisvideosink",
+        "redisvideosrc",
         "yoloxdetect",
     ];
     let mut all = BTreeMap::new();

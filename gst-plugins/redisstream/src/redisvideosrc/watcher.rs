@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::follower::{Follower, Item};
 use crate::connection::{self, Error, Link, LinkState, Reporter, Server, Severity};
-use crate::entry::{self, RawEntry};
+use crate::entry::{self, RawEntry, published_micros};
 use crate::slot::Slot;
 use crate::video::{WISH_INTERVAL, Wishes};
 
@@ -24,8 +24,10 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 /// A keyframe that is among so many newest frames is near enough to begin with; else a new one is asked for, because
 /// all between would come at once and late.
 const JOIN_WITHIN: usize = 8;
-/// Who is so many frames behind jumps to the newest.
-const FARTHEST_BEHIND: usize = 60;
+/// Frames that a read may bring.
+const COUNT: usize = 60;
+/// Who is so far behind, or has as many frames before him as a read may bring, jumps to the newest.
+const FARTHEST_BEHIND: Duration = Duration::from_millis(500);
 /// Where a stream begins.
 const BEGINNING: &str = "0-0";
 
@@ -204,7 +206,7 @@ impl Watcher {
             }
             Some(id) => {
                 let mut command = redis::cmd("XREAD");
-                command.arg("COUNT").arg(FARTHEST_BEHIND);
+                command.arg("COUNT").arg(COUNT);
                 command.arg("BLOCK").arg(block.as_millis() as u64);
                 command.arg("STREAMS").arg(&self.stream).arg(id);
                 command
@@ -248,7 +250,7 @@ impl Watcher {
     fn take(&mut self, entries: Vec<RawEntry>) {
         self.missing_since = None;
         self.count(entries.len());
-        if entries.len() >= FARTHEST_BEHIND {
+        if entries.len() >= COUNT || span(&entries) > FARTHEST_BEHIND {
             let late = entries.len() as u64;
             self.shared.stats.dropped_late.fetch_add(late, Ordering::Relaxed);
             self.follower.jump();
@@ -318,4 +320,13 @@ impl Watcher {
         self.shared.slot.fail(text);
         Failed
     }
+}
+
+/// The time between the first and the last of them, by Redis's clock.
+fn span(entries: &[RawEntry]) -> Duration {
+    let micros = |entry: Option<&RawEntry>| published_micros(&entry?.id);
+    let ends = micros(entries.first()).zip(micros(entries.last()));
+    ends.map_or(Duration::ZERO, |(first, last)| {
+        Duration::from_micros(last.saturating_sub(first))
+    })
 }
