@@ -17,3 +17,5 @@ say "Sessions that come and go"
 "$python" bench/launcher/run.py
 say "Watched pipelines"
 "$python" bench/launcher/watching.py
+say "A picture that others can watch"
+"$python" bench/video/run.py

@@ -21,6 +21,16 @@ pub fn predictions_channel(session: &str) -> String {
 /// Pattern of all channels made by [`predictions_channel`].
 pub const PREDICTIONS_PATTERN: &str = "predictions:*";
 
+/// Stream of a session's encoded picture: its process writes, each of those who watch reads all of it.
+pub fn video_stream(session: &str) -> String {
+    format!("video:{session}")
+}
+
+/// The Pub/Sub channel on which those who watch a session ask for a keyframe.
+pub fn video_keyframe_channel(session: &str) -> String {
+    format!("video:{session}:keyframe")
+}
+
 /// The hash beside a service's liveness key: capacity, load, version, host.
 pub fn service_info(service: &str) -> String {
     format!("info:{service}")

@@ -9,6 +9,7 @@
 //! | [`keys`] | the Redis keys and channels |
 //! | [`frame`] | a frame on its way to a worker |
 //! | [`prediction`] | what a worker found in it |
+//! | [`video`] | a frame of a session's encoded picture, for those who watch |
 //! | [`inventa`] | the text of an RPC message |
 //! | [`rpc`] | the arguments and values of the RPC methods |
 //! | [`rest`] | what the REST API takes and gives |
@@ -21,11 +22,13 @@ pub mod keys;
 pub mod prediction;
 pub mod rest;
 pub mod rpc;
+pub mod video;
 pub mod ws;
 
 pub use error::{ErrorId, Failure, FieldError};
 pub use frame::{FrameHeader, is_session_id};
 pub use prediction::{Detection, Prediction};
+pub use video::{VideoEntry, VideoFrame};
 
 /// Value of the field `v` in entries that we write; entries without it come from a v1 part.
 pub const WIRE_VERSION: &str = "1";

@@ -265,6 +265,9 @@ pub struct PipelineInfo {
     /// True if frames leave the session for the worker pool, so that a worker must be there.
     #[serde(default)]
     pub needs_worker: bool,
+    /// True if others may watch a session of it: it has a picture to show them.
+    #[serde(default)]
+    pub watchable: bool,
     #[serde(default)]
     pub params: BTreeMap<String, ParamInfo>,
 }

@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use redis::aio::PubSub;
 use sightline_protocol::keys;
 use sightline_protocol::prediction::PredictionHeader;
 use sightline_redis::Backoff;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
-use crate::connection::{CONNECT_TIMEOUT, Error, Reporter, Server};
+use crate::connection::{Error, Reporter, Server};
+use crate::subscription::Subscription;
 
-/// A silent channel and a dead one look alike: so often the connection is tried.
-const PING_INTERVAL: Duration = Duration::from_secs(3);
 /// More answers than this at once are for nobody's frames.
 const QUEUED: usize = 256;
 /// A longer message is no prediction.
@@ -137,22 +135,13 @@ impl Listener {
 
     /// Passes answers on until the connection ends or another session is wanted.
     async fn forward(&mut self, pubsub: PubSub) -> End {
-        let (mut sink, mut messages) = pubsub.split();
-        let mut ping = interval(PING_INTERVAL);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut subscription = Subscription::new(pubsub);
         loop {
             tokio::select! {
                 changed = self.session.changed() => {
                     return if changed.is_ok() { End::OtherSession } else { End::Finished };
                 }
-                _ = ping.tick() => {
-                    let alive = timeout(CONNECT_TIMEOUT, sink.ping::<redis::Value>()).await;
-                    if !matches!(alive, Ok(Ok(_))) {
-                        return End::Lost;
-                    }
-                    self.backoff.reset();
-                }
-                message = messages.next() => {
+                message = subscription.next(&mut self.backoff) => {
                     let Some(message) = message else { return End::Lost };
                     if let Some(received) = parse(message.get_payload_bytes()) {
                         // Full: the one who waits hangs, and does without.

@@ -214,6 +214,11 @@ impl Link {
         self.reporter.warn(format_args!("{what}; trying again"));
     }
 
+    /// Redis refuses something that is not worth stopping for.
+    pub(crate) fn warn(&self, cause: &str) {
+        self.reporter.warn(self.server.refused(cause));
+    }
+
     /// Redis has answered a real command: only this, not a connect alone, ends the backing off.
     pub(crate) fn healthy(&mut self) {
         self.backoff.reset();

@@ -83,8 +83,7 @@ impl RawEntry {
 
     /// The frame's header, or none if it has expired.
     fn header(&self, now: u64) -> Result<Option<FrameHeader>, DeadReason> {
-        let pairs = self.fields.iter().map(|(name, value)| (&name[..], &value[..]));
-        let (header, img) = FrameHeader::parse(pairs)?;
+        let (header, img) = FrameHeader::parse(self.pairs())?;
         if header.expires.is_some_and(|expires| expires <= now) {
             return Ok(None);
         }
@@ -94,13 +93,29 @@ impl RawEntry {
 
     /// Takes the picture out, uncopied.
     pub(crate) fn take_img(&mut self) -> Vec<u8> {
+        self.take(IMG)
+    }
+
+    /// Takes a field's value out, uncopied.
+    pub(crate) fn take(&mut self, field: &str) -> Vec<u8> {
         // As in parsing, the last field of a name counts.
-        let img = self
-            .fields
-            .iter_mut()
-            .rev()
-            .find(|(name, _)| name == IMG.as_bytes());
-        img.map(|(_, value)| std::mem::take(value)).unwrap_or_default()
+        let found = self.fields.iter_mut().rev();
+        found
+            .filter(|(name, _)| name == field.as_bytes())
+            .map(|(_, value)| std::mem::take(value))
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// A field's value; empty if it is missing.
+    pub(crate) fn field(&self, name: &str) -> &[u8] {
+        let found = self.fields.iter().rev().find(|(n, _)| n == name.as_bytes());
+        found.map_or(&[], |(_, value)| value)
+    }
+
+    /// Its names and values.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|(name, value)| (&name[..], &value[..]))
     }
 
     /// Adds the commands that acknowledge and delete the entry.
@@ -111,13 +126,9 @@ impl RawEntry {
 
     /// Adds the commands that describe the entry in the dead-letter stream, without its picture, and finish it.
     pub(crate) fn bury(&self, pipeline: &mut Pipeline, group: &str, dead_letters: &str, reason: &DeadReason) {
-        let field = |name: &[u8]| {
-            let found = self.fields.iter().rev().find(|(n, _)| n == name);
-            found.map_or(&[][..], |(_, value)| &value[..])
-        };
-        let img = field(IMG.as_bytes());
+        let img = self.field(IMG);
         // Whatever it is, it is not to fill the stream.
-        let session: String = String::from_utf8_lossy(field(b"participantId"))
+        let session: String = String::from_utf8_lossy(self.field("participantId"))
             .chars()
             .take(128)
             .collect();

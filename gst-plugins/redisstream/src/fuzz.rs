@@ -1,4 +1,4 @@
-//! An entry of any kind on its way through the source, for fuzzers: anybody who can write to Redis can write it.
+//! An entry of any kind on its way through the sources, for fuzzers: anybody who can write to Redis can write it.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use sightline_protocol::frame::IMG;
 use crate::connection;
 use crate::entry::{self, AgeLimits, DeadReason, RawEntry, Verdict};
 use crate::jpeg;
+use crate::redisvideosrc::{Follower, Item};
 
 const NOW: u64 = 1_700_000_000_000_000;
 /// No letter is longer, whatever was in the frame.
@@ -20,6 +21,25 @@ pub fn fuzz_entry(bytes: &[u8]) {
     let reply = redis::parse_redis_value(bytes).unwrap_or_else(|_| entry_of(bytes));
     for entry in entry::streams(reply, NOW) {
         check(entry);
+    }
+}
+
+/// Reads `bytes` as [`fuzz_entry`] does, each entry as the next of a session's encoded picture. Panics if what is shown
+/// does not begin with a keyframe. Needs `gst::init`.
+pub fn fuzz_video_entries(bytes: &[u8]) {
+    let reply = redis::parse_redis_value(bytes).unwrap_or_else(|_| entry_of(bytes));
+    let mut follower = Follower::default();
+    let mut whole = false;
+    for mut entry in entry::streams(reply, NOW) {
+        match follower.follow(&mut entry) {
+            Ok(Some(Item::Frame(frame))) => {
+                assert!(frame.key || whole);
+                assert!(frame.caps.is_fixed() && !frame.data.is_empty());
+                whole = true;
+            }
+            Ok(Some(Item::End)) => {}
+            Ok(None) | Err(_) => whole = false,
+        }
     }
 }
 
@@ -116,6 +136,10 @@ mod tests {
             "expires",
             "width",
             "traceparent",
+            "key",
+            "caps",
+            "data",
+            "end",
         ]);
         prop_oneof![4 => known.prop_map(|name| name.as_bytes().to_vec()), 1 => any::<Vec<u8>>()]
     }
@@ -124,7 +148,9 @@ mod tests {
         prop_oneof![
             any::<Vec<u8>>(),
             any::<u64>().prop_map(|number| number.to_string().into_bytes()),
+            "[01]".prop_map(String::into_bytes),
             "[a-z0-9-]{1,130}".prop_map(String::into_bytes),
+            Just(b"video/x-vp8, width=(int)64".to_vec()),
             Just(JPEG.to_vec()),
             (0..JPEG.len(), any::<u8>()).prop_map(|(index, byte)| {
                 let mut broken = JPEG.to_vec();
@@ -139,12 +165,16 @@ mod tests {
         fn any_entry_is_pushed_or_expires_or_is_buried(
             resp3: bool, id in "[0-9]{0,20}-?[0-9]{0,20}", fields in prop::collection::vec((name(), value()), 0..12),
         ) {
-            fuzz_entry(&reply(resp3, id.as_bytes(), &fields));
+            let reply = reply(resp3, id.as_bytes(), &fields);
+            fuzz_entry(&reply);
+            gst::init().unwrap();
+            fuzz_video_entries(&reply);
         }
 
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>) {
             fuzz_entry(&bytes);
+            fuzz_video_entries(&bytes);
         }
 
         #[test]

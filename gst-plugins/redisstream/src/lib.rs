@@ -1,10 +1,12 @@
-//! Frames and detections through Redis Streams.
+//! Frames, detections and encoded video through Redis Streams.
 //!
 //! | module | what |
 //! |---|---|
 //! | `redisstreamsink` | the element that publishes frames, or what was found in them |
 //! | `redisstreamsrc` | the element that reads frames as one of a group of workers |
 //! | `detectionjoin` | the element that gives frames the detections that workers found in them |
+//! | `redisvideosink` | the element that publishes a session's encoded picture |
+//! | `redisvideosrc` | the element that gives it to one of those who watch |
 //! | `address` | where Redis is: the properties that all elements have |
 //! | `connection` | notices, reconnecting: what the elements need of Redis besides `sightline-redis` |
 //! | `identity` | how a frame is named to workers |
@@ -12,7 +14,9 @@
 //! | `publisher`, `credits` | the sink's task |
 //! | `answers` | what workers answer to a session, for the sink and the join |
 //! | `reader`, `reclaim`, `entry`, `jpeg` | the source's tasks |
-//! | `fuzz` | an entry's way through the source, without a Redis |
+//! | `subscription` | listening to a channel |
+//! | `video` | what both ends of an encoded picture must agree on |
+//! | `fuzz` | an entry's way through the sources, without a Redis |
 
 mod address;
 mod answers;
@@ -28,15 +32,21 @@ mod reader;
 mod reclaim;
 mod redisstreamsink;
 mod redisstreamsrc;
+mod redisvideosink;
+mod redisvideosrc;
 mod slot;
+mod subscription;
+mod video;
 
 #[doc(hidden)]
-pub use fuzz::fuzz_entry;
+pub use fuzz::{fuzz_entry, fuzz_video_entries};
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     redisstreamsink::register(plugin)?;
     redisstreamsrc::register(plugin)?;
-    detectionjoin::register(plugin)
+    detectionjoin::register(plugin)?;
+    redisvideosink::register(plugin)?;
+    redisvideosrc::register(plugin)
 }
 
 gst::plugin_define!(

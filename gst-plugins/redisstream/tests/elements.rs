@@ -19,6 +19,8 @@ fn make(factory: &str) -> gst::Element {
 fn properties_are_read_back() {
     let sink = make("redisstreamsink");
     let source = make("redisstreamsrc");
+    let video_sink = make("redisvideosink");
+    let video_source = make("redisvideosrc");
     let values = [
         (&sink, "url", "redis://other:1"),
         (&sink, "tls-ca-file", "/ca.pem"),
@@ -44,6 +46,12 @@ fn properties_are_read_back() {
         (&source, "reclaim-idle", "500"),
         (&source, "dead-letter-stream", "d"),
         (&source, "caps", "image/jpeg, width=(int)4"),
+        (&video_sink, "url", "redis://other:1"),
+        (&video_sink, "session", "abc"),
+        (&video_sink, "max-length", "30"),
+        (&video_source, "tls-ca-file", "/ca.pem"),
+        (&video_source, "session", "abc"),
+        (&video_source, "timeout", "100"),
     ];
     for (element, name, text) in values {
         element.set_property_from_str(name, text);
@@ -67,6 +75,10 @@ fn properties_out_of_range_are_refused() {
         ("redisstreamsrc", "count", 65),
         ("redisstreamsrc", "max-age", 3_600_001),
         ("redisstreamsrc", "reclaim-idle", 99),
+        ("redisvideosink", "max-length", 9),
+        ("redisvideosink", "max-length", 10_001),
+        ("redisvideosrc", "timeout", 99),
+        ("redisvideosrc", "timeout", 3_600_001),
     ] {
         let element = make(factory);
         let before = element.property::<u32>(name);
@@ -78,7 +90,12 @@ fn properties_out_of_range_are_refused() {
 
 #[test]
 fn every_property_is_described_and_says_when_it_may_change() {
-    for factory in ["redisstreamsink", "redisstreamsrc"] {
+    for factory in [
+        "redisstreamsink",
+        "redisstreamsrc",
+        "redisvideosink",
+        "redisvideosrc",
+    ] {
         let element = make(factory);
         let properties = element.list_properties();
         let own = properties
@@ -94,8 +111,10 @@ fn every_property_is_described_and_says_when_it_may_change() {
             assert_eq!(writable, name != "stats", "{name}");
         }
     }
-    let sink = make("redisstreamsink");
-    assert!(!sink.property::<bool>("sync") && !sink.property::<bool>("async"));
+    for factory in ["redisstreamsink", "redisvideosink"] {
+        let sink = make(factory);
+        assert!(!sink.property::<bool>("sync") && !sink.property::<bool>("async"));
+    }
     let consumers =
         [make("redisstreamsrc"), make("redisstreamsrc")].map(|src| src.property::<String>("consumer"));
     assert_ne!(consumers[0], consumers[1]);
@@ -112,6 +131,8 @@ fn null_means_the_default_again() {
         ("redisstreamsrc", "stream"),
         ("redisstreamsrc", "group"),
         ("redisstreamsrc", "dead-letter-stream"),
+        ("redisvideosink", "session"),
+        ("redisvideosrc", "url"),
     ] {
         let element = make(factory);
         let default = element.property::<Option<String>>(name);

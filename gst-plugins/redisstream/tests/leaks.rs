@@ -44,4 +44,9 @@ fn nothing_leaks() {
         &redis,
         &format!("{session} leaky=no expiry=60000 max-in-flight=0 {worker}"),
     );
+    // A picture that ends before its viewer, and one that ends after.
+    let picture = "videotestsrc is-live=true num-buffers=30 ! video/x-raw,width=64,height=48,framerate=30/1 \
+        ! vp8enc deadline=1 ! redisvideosink session=abc redisvideosrc session=abc";
+    run(&redis, &format!("{picture} ! vp8dec ! fakesink"));
+    run(&redis, &format!("{picture} num-buffers=3 ! vp8dec ! fakesink"));
 }

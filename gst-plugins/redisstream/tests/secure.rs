@@ -26,6 +26,9 @@ const SESSION_RIGHTS: &str = "~images &predictions:* +ping +xadd +subscribe";
 const WORKER_RIGHTS: &str = "~images ~images:dead ~predictions &predictions:* \
     +ping +xgroup|create +xreadgroup +xautoclaim +xack +xdel +xadd +publish";
 
+const PICTURE_RIGHTS: &str = "~video:* &video:* +ping +xadd +pexpire +subscribe";
+const VIEWER_RIGHTS: &str = "~video:* &video:* +ping +xread +xrevrange +exists +publish";
+
 /// Plays, and goes on until answers to frames have come back.
 fn round_trip(pipeline: &Pipeline) {
     if pipeline.set_state(gst::State::Playing).is_err() {
@@ -272,11 +275,42 @@ fn users_need_no_more_rights_than_documented() {
     add(&mut connection, "images", &[("participantId", b"7")]);
     wait_for("the dead letter", || len(&mut connection, "images:dead") == 1);
     worker.no_error();
-    let log: Vec<redis::Value> = redis::cmd("ACL").arg("LOG").query(&mut connection).unwrap();
+    nothing_was_refused(&mut connection);
+}
+
+fn nothing_was_refused(connection: &mut redis::Connection) {
+    let log: Vec<redis::Value> = redis::cmd("ACL").arg("LOG").query(connection).unwrap();
     let refused = log.iter().map(|entry| format!("{entry:?}"));
     // The client library introduces itself, and does not mind a refusal.
     let ours: Vec<_> = refused.filter(|entry| !entry.contains("setinfo")).collect();
     assert!(ours.is_empty(), "{ours:?}");
+}
+
+#[test]
+fn a_picture_is_published_and_watched_with_the_rights_documented() {
+    let redis = Redis::start();
+    let mut connection = redis.connect();
+    let session = Pipeline::parse(
+        &user(&redis, "session", PICTURE_RIGHTS),
+        "videotestsrc is-live=true ! video/x-raw,width=64,height=48,framerate=30/1 \
+         ! vp8enc deadline=1 keyframe-max-dist=1000 ! redisvideosink name=sink session=abc",
+    );
+    session.set_state(gst::State::Playing).unwrap();
+    wait_for("more frames than a viewer looks back", || {
+        len(&mut connection, "video:abc") > 20
+    });
+    let url = user(&redis, "viewer", VIEWER_RIGHTS);
+    for url in [url.clone(), format!("{url}&protocol=resp3")] {
+        let viewer = Pipeline::parse(
+            &url,
+            "redisvideosrc name=src session=abc num-buffers=5 ! vp8dec ! fakesink",
+        );
+        viewer.set_state(gst::State::Playing).unwrap();
+        viewer.message(gst::MessageType::Eos);
+        assert!(viewer.stat("src", "keyframe-requests") >= 1);
+    }
+    session.no_error();
+    nothing_was_refused(&mut connection);
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl Pipeline {
                 Some("redisstreamsink") => &["participant-id", "worker-id"],
                 Some("detectionjoin") => &["participant-id"],
                 Some("redisstreamsrc") => &["consumer"],
+                Some("redisvideosink") => &["session"],
                 _ => &[],
             };
             for property in properties {

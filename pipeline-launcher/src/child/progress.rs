@@ -90,7 +90,8 @@ impl Meter {
             let Some(element) = behind(&self.bin, pad) else {
                 continue;
             };
-            if element.num_src_pads() == 0 {
+            // A peer that gives and takes is the end of what it takes.
+            if element.num_src_pads() == 0 || is_webrtc(&element) {
                 at_sink = true;
             } else if !waits_for_others(&element) {
                 let for_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -129,18 +130,21 @@ fn behind(bin: &gst::Bin, address: usize) -> Option<gst::Element> {
     None
 }
 
+fn is_webrtc(element: &gst::Element) -> bool {
+    element
+        .factory()
+        .is_some_and(|factory| factory.name() == "webrtcbin")
+}
+
 /// True if the element's own pads show what media come in: inside it receives and sends other things too, such as RTCP.
 fn is_closed(element: &gst::Element) -> bool {
-    let is_webrtc = element
-        .factory()
-        .is_some_and(|factory| factory.name() == "webrtcbin");
     let flags = element.element_flags();
     // A pipeline, and a bin that somebody wrote around parts of one, is what its elements are.
     let is_source = element.is::<gst::Bin>()
         && element.parent().is_some()
         && flags.contains(gst::ElementFlags::SOURCE)
         && !flags.contains(gst::ElementFlags::SINK);
-    is_webrtc || is_source
+    is_webrtc(element) || is_source
 }
 
 /// Counts at an element's pads, if frames come in or go out there.
@@ -153,24 +157,22 @@ fn count(element: &gst::Element, entering: &Arc<AtomicU64>, leaving: &Arc<Atomic
         parent = object.parent();
     }
     let flags = element.element_flags();
-    let (counter, direction) = if is_closed(element) {
-        (entering, gst::PadDirection::Src)
-    } else if element.is::<gst::Bin>() {
+    let closed = is_closed(element);
+    if !closed && element.is::<gst::Bin>() {
         return;
-    } else if flags.contains(gst::ElementFlags::SOURCE) {
-        (entering, gst::PadDirection::Src)
-    } else if flags.contains(gst::ElementFlags::SINK) {
-        (leaving, gst::PadDirection::Sink)
-    } else {
-        return;
-    };
-    let counter = Arc::clone(counter);
-    element.connect_pad_added(move |_, pad| count_at(pad, direction, &counter));
-    let counter = if direction == gst::PadDirection::Src {
-        entering
-    } else {
-        leaving
-    };
+    }
+    // A peer may be both where frames come from and where they go.
+    if closed || flags.contains(gst::ElementFlags::SOURCE) {
+        count_pads(element, gst::PadDirection::Src, entering);
+    }
+    if is_webrtc(element) || flags.contains(gst::ElementFlags::SINK) {
+        count_pads(element, gst::PadDirection::Sink, leaving);
+    }
+}
+
+fn count_pads(element: &gst::Element, direction: gst::PadDirection, counter: &Arc<AtomicU64>) {
+    let later = Arc::clone(counter);
+    element.connect_pad_added(move |_, pad| count_at(pad, direction, &later));
     for pad in element.pads() {
         count_at(&pad, direction, counter);
     }
@@ -190,12 +192,14 @@ fn count_at(pad: &gst::Pad, direction: gst::PadDirection, counter: &Arc<AtomicU6
 
 /// The `stats` of the elements that are ours.
 fn stats(bin: &gst::Bin) -> BTreeMap<String, Stats> {
-    const OURS: [&str; 6] = [
+    const OURS: [&str; 8] = [
         "detectionjoin",
         "objecttrack",
         "overlay",
         "redisstreamsink",
         "redisstreamsrc",
+        "redisvideosink",
+        "redisvideosrc",
         "yoloxdetect",
     ];
     let mut all = BTreeMap::new();

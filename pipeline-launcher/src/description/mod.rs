@@ -378,6 +378,7 @@ impl Description {
             kind: self.kind,
             summary: self.summary.clone(),
             needs_worker: self.needs_worker(),
+            watchable: self.is_watchable(),
             params: self
                 .params
                 .iter()
@@ -392,6 +393,12 @@ impl Description {
             && launch::elements(&self.launch).iter().any(|element| {
                 element.factory == "redisstreamsink" && element.property("payload") != Some("detections")
             })
+    }
+
+    /// True if a session of it has a picture for others to watch.
+    pub fn is_watchable(&self) -> bool {
+        let elements = launch::elements(&self.launch);
+        elements.iter().any(|element| element.factory == "redisvideosink")
     }
 }
 

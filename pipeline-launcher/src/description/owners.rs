@@ -72,6 +72,7 @@ fn thing(element: &Element) -> Option<String> {
                 "the consumer `{consumer}` of `{stream}`, group `{group}`"
             ))
         }
+        "redisvideosink" => fixed("session").map(|session| format!("the picture of the session `{session}`")),
         "redisstreamsink" => {
             let default = match element.property("payload") {
                 Some("detections") => keys::PREDICTIONS,

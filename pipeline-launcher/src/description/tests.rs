@@ -44,10 +44,18 @@ fn a_good_file_has_no_problems() {
     let (description, problems) = parse(GOOD);
     assert_eq!(problems, []);
     let description = description.unwrap();
-    assert!(description.needs_worker());
+    assert!(description.needs_worker() && !description.is_watchable());
     let resolved = description.resolve(&Params::new()).unwrap();
     assert!(resolved.launch.contains("max-rate=30 "), "{}", resolved.launch);
     assert_eq!(resolved.assignments.len(), 1);
+}
+
+#[test]
+fn a_picture_for_others_makes_a_pipeline_watchable() {
+    let file = GOOD.replace("! redisstreamsink", "! vp8enc ! redisvideosink");
+    let description = parse(&file).0.unwrap();
+    assert!(description.is_watchable() && description.info().watchable);
+    assert!(!description.needs_worker());
 }
 
 #[test]

@@ -134,6 +134,7 @@ mod tests {
             kind,
             summary: String::new(),
             needs_worker,
+            watchable: false,
             params: BTreeMap::new(),
         }
     }

@@ -149,6 +149,7 @@ fn pipelines() -> PipelineList {
         kind,
         summary: "for a test".into(),
         needs_worker,
+        watchable: false,
         params: Default::default(),
     };
     PipelineList {
