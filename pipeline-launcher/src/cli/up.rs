@@ -85,6 +85,7 @@ fn start_signaling(args: &UpArgs, url: &str) -> anyhow::Result<Child> {
     tied_to_us("TERM", &program)
         .env("REDIS_URL", url)
         .env("SIGHTLINE_WORKERS", expected)
+        .envs(args.serve.ice.environment())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()
