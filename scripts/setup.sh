@@ -15,6 +15,9 @@ install_packages \
 if ! command -v npm >/dev/null; then
     install_packages nodejs npm
 fi
+if [ "${1:-run}" = test ]; then
+    install_packages coturn iproute2 nftables
+fi
 if [ "${1:-run}" = test ] && ! command -v chromium >/dev/null; then
     # On Ubuntu the package is a snap, which headless tests cannot use: there, name a browser in CHROMIUM.
     [ -n "${CHROMIUM:-}" ] || install_packages chromium

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use sightline_service::ice::IceArgs;
 use sightline_service::redis::RedisArgs;
 
 use crate::media::Media;
@@ -186,9 +187,8 @@ pub struct ServeArgs {
     /// Addresses to advertise instead of the host's own (behind NAT, in a container)
     #[arg(long, env = "SIGHTLINE_PUBLIC_IP", value_delimiter = ',')]
     pub public_ip: Vec<IpAddr>,
-    /// STUN and TURN servers: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT
-    #[arg(long, env = "SIGHTLINE_ICE_SERVERS", value_delimiter = ',')]
-    pub ice_servers: Vec<String>,
+    #[command(flatten)]
+    pub ice: IceArgs,
     /// This launcher's name among all; unique
     #[arg(long, env = "SIGHTLINE_ID")]
     pub id: Option<String>,

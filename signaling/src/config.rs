@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use sightline_protocol::ws::IceServer;
+use sightline_service::ice::{IceArgs, IceServers};
 use sightline_service::redis::{DEFAULT_URL, RedisArgs, Server};
 use sightline_service::service_id;
 
@@ -28,14 +28,8 @@ pub struct Args {
     #[arg(long, env = "SIGHTLINE_UI_DIR")]
     pub ui_dir: Option<PathBuf>,
 
-    /// STUN and TURN servers that browsers are told: stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT
-    #[arg(
-        long,
-        env = "SIGHTLINE_ICE_SERVERS",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
-    pub ice_servers: Vec<String>,
+    #[command(flatten)]
+    pub ice: IceArgs,
 
     /// Inference workers that are expected: with 0 the service is ready without any
     #[arg(long, env = "SIGHTLINE_WORKERS", default_value = "auto")]
@@ -63,7 +57,7 @@ pub struct Config {
     pub address: SocketAddr,
     pub redis: Server,
     pub ui_dir: PathBuf,
-    pub ice_servers: Vec<IceServer>,
+    pub ice_servers: IceServers,
     /// False where the operator runs no workers.
     pub workers_expected: bool,
     pub id: String,
@@ -81,44 +75,12 @@ impl Args {
         Ok(Config {
             address: SocketAddr::new(self.bind, self.port),
             redis: Server::new(self.redis.url().as_deref().unwrap_or(DEFAULT_URL))?,
-            ice_servers: ice_servers(&self.ice_servers)?,
+            ice_servers: self.ice.servers()?,
             workers_expected: workers_expected(&self.workers)?,
             id: service_id(self.id.as_deref())?,
             ui_dir: self.ui_dir.unwrap_or_else(default_ui_dir),
         })
     }
-}
-
-fn ice_servers(urls: &[String]) -> anyhow::Result<Vec<IceServer>> {
-    urls.iter()
-        .map(|url| url.trim())
-        .filter(|url| !url.is_empty())
-        .map(ice_server)
-        .collect()
-}
-
-/// Browsers want a TURN server's user and password beside its URL, not in it.
-fn ice_server(url: &str) -> anyhow::Result<IceServer> {
-    let known = |scheme: &&str| matches!(*scheme, "stun" | "stuns" | "turn" | "turns");
-    // The URL may hold a password, so it is not repeated.
-    let (scheme, rest) = url.split_once(':').filter(|(scheme, _)| known(scheme)).context(
-        "SIGHTLINE_ICE_SERVERS: write stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, with commas between",
-    )?;
-    let Some((secret, host)) = rest.rsplit_once('@') else {
-        return Ok(IceServer {
-            urls: vec![url.to_owned()],
-            username: None,
-            credential: None,
-        });
-    };
-    let (user, password) = secret
-        .split_once(':')
-        .context("SIGHTLINE_ICE_SERVERS: before the `@` of a TURN URL come USER:PASSWORD")?;
-    Ok(IceServer {
-        urls: vec![format!("{scheme}:{host}")],
-        username: Some(user.to_owned()),
-        credential: Some(password.to_owned()),
-    })
 }
 
 fn workers_expected(text: &str) -> anyhow::Result<bool> {
@@ -173,12 +135,14 @@ mod tests {
     fn ice_servers_are_checked() {
         let servers = resolve(&["--ice-servers", "stun:a:1, turn:u:p:@ss@b:2"])
             .unwrap()
-            .ice_servers;
-        assert_eq!(servers[0].urls, ["stun:a:1"]);
-        assert_eq!(servers[1].urls, ["turn:b:2"]);
-        assert_eq!(servers[1].username.as_deref(), Some("u"));
+            .ice_servers
+            .for_client("s1", std::time::SystemTime::now());
+        assert_eq!(
+            (servers[0].urls[0].as_str(), servers[1].urls[0].as_str()),
+            ("stun:a:1", "turn:b:2")
+        );
         assert_eq!(servers[1].credential.as_deref(), Some("p:@ss"));
-        for bad in ["http://a", "turn:hunter2@b:2", "a"] {
+        for bad in ["http://a", "turn:hunter2@b:2", "turn:b"] {
             let error = resolve(&["--ice-servers", bad]).unwrap_err();
             assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
         }

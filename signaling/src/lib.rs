@@ -141,6 +141,7 @@ async fn connect(
     let settings = session::Settings {
         reply_to: inventa.name().to_string(),
         ice_servers: config.ice_servers.clone(),
+        wall_clock: std::time::SystemTime::now,
     };
     Ok(Arc::new(Services {
         settings: Arc::new(settings),

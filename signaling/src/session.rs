@@ -263,7 +263,10 @@ impl Session {
                 session,
                 state: SessionPhase::Starting,
                 reason: None,
-                ice_servers: self.settings.ice_servers.clone(),
+                ice_servers: self
+                    .settings
+                    .ice_servers
+                    .for_client(&start.session, (self.settings.wall_clock)()),
             })));
         }
         actions.push(Action::Start { placement, start });

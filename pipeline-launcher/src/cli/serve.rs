@@ -69,7 +69,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         spares: Arc::clone(&spares),
         ports: Ports::new(args.udp_ports.clone()),
         public_ips: args.public_ip.clone(),
-        ice_servers: args.ice_servers.clone(),
+        ice_servers: args.ice.servers()?,
         admission: args.admission.rule(),
         monitor: Arc::clone(&monitor),
         limits: args.limits.of_sessions(),

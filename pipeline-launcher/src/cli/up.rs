@@ -86,6 +86,7 @@ fn start_signaling(args: &UpArgs, url: &str) -> anyhow::Result<Child> {
         .env("REDIS_URL", url)
         .env("SIGHTLINE_WORKERS", expected)
         .env("SIGHTLINE_INSECURE", args.serve.http.insecure.to_string())
+        .envs(args.serve.ice.environment())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()

@@ -1,7 +1,8 @@
 //! UDP ports for sessions: each has one of the range, for as long as it runs.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A range of ports, written `12000-12199`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortRange(RangeInclusive<u16>);
+
+impl PortRange {
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        self.0.clone()
+    }
+}
 
 impl FromStr for PortRange {
     type Err = String;
@@ -47,14 +54,23 @@ impl Ports {
     /// A port that no session has and no other program listens on.
     pub fn lease(self: &Arc<Self>) -> Option<Lease> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let free =
-            |port: &u16| !taken.contains(port) && UdpSocket::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
+        let free = |port: &u16| !taken.contains(port) && try_bind(*port).is_ok();
         let port = self.range.0.clone().find(free)?;
         taken.insert(port);
         Some(Lease {
             port,
             ports: Arc::clone(self),
         })
+    }
+}
+
+/// Shows that nobody else has the port, in either family of addresses.
+pub fn try_bind(port: u16) -> io::Result<()> {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+    match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        // The host has no IPv6, then.
+        _ => Ok(()),
     }
 }
 
@@ -79,6 +95,13 @@ mod tests {
         for text in ["", "a-b", "2-1", "0-5", "1-70000"] {
             assert!(text.parse::<PortRange>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_in_ipv6_only_is_passed_over() {
+        let other = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+        let busy = other.local_addr().unwrap().port();
+        assert!(Ports::new(busy.to_string().parse().unwrap()).lease().is_none());
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl Process {
             .arg("child")
             // ONNX Runtime's builds phone home by default.
             .env("ORT_DISABLE_TELEMETRY", "1")
+            .env_remove(sightline_service::ice::SECRET)
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::from(output))

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use sightline_ice::IceServers;
 use sightline_protocol::rpc::{
     IceCandidate, PipelineKind, SessionEvent, SessionInfo, SessionList, SessionPhase, SessionStart,
 };
@@ -58,7 +59,7 @@ pub struct Workshop {
     pub spares: Arc<Spares>,
     pub ports: Arc<Ports>,
     pub public_ips: Vec<std::net::IpAddr>,
-    pub ice_servers: Vec<String>,
+    pub ice_servers: IceServers,
     pub admission: Admission,
     pub monitor: Arc<Monitor>,
     pub limits: Limits,
@@ -309,7 +310,9 @@ impl Sessions {
             webrtc: Network {
                 udp_port: lease.as_ref().map(|lease| lease.port),
                 public_ips: workshop.public_ips.clone(),
-                ice_servers: workshop.ice_servers.clone(),
+                ice_servers: workshop
+                    .ice_servers
+                    .for_webrtcbin(&request.session, SystemTime::now()),
                 trickle: request.trickle,
                 silence_secs: request.silence_secs,
             },

@@ -1,5 +1,6 @@
 //! What Sightline's daemons share: settings, the way to Redis, logs, metrics, signals.
 
+pub mod ice;
 pub mod metrics;
 pub mod redis;
 pub mod settings;

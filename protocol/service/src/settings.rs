@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 31] = [
+pub const KEYS: [&str; 34] = [
     "bind",
     "ice_servers",
     "id",
@@ -42,6 +42,9 @@ pub const KEYS: [&str; 31] = [
     "signaling",
     "stall_limit_secs",
     "start_limit_secs",
+    "turn_secret",
+    "turn_secret_file",
+    "turn_ttl_secs",
     "udp_ports",
     "ui_dir",
     "worker_pipeline",

@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
+use std::time::SystemTime;
+
+use sightline_ice::{IceServers, Secret};
 use sightline_protocol::inventa::ServiceName;
-use sightline_protocol::ws::IceServer;
 
 use super::*;
 
@@ -17,11 +19,13 @@ impl Scene {
     fn new() -> Self {
         let settings = Arc::new(Settings {
             reply_to: "svc:sgn:test".into(),
-            ice_servers: vec![IceServer {
-                urls: vec!["stun:a:1".into()],
-                username: None,
-                credential: None,
-            }],
+            ice_servers: IceServers::new(
+                &["stun:a:1", "turn:b:2"],
+                Some(Secret::new("north")),
+                Duration::from_secs(600),
+            )
+            .unwrap(),
+            wall_clock: || SystemTime::UNIX_EPOCH,
         });
         let now = Instant::now();
         let mut ids = 0;
@@ -232,7 +236,9 @@ fn a_client_of_protocol_2_is_told_each_state_once() {
     assert_eq!(
         sent(&actions),
         [json!({"type": "SessionState", "data": {
-            "session": "s1", "state": "starting", "ice_servers": [{"urls": ["stun:a:1"]}]}})]
+            "session": "s1", "state": "starting", "ice_servers": [
+                {"urls": ["stun:a:1"]},
+                {"urls": ["turn:b:2"], "username": "600:s1", "credential": "FERFLYlMKXjHUwTWqZxAlK6Zw5I="}]}})]
     );
     let Some(Action::Start { start, .. }) = actions.last() else {
         panic!("{actions:?}")

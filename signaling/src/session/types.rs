@@ -1,10 +1,13 @@
 //! What goes into the state machine, and what comes out.
 
+use std::time::SystemTime;
+
+use sightline_ice::IceServers;
 use sightline_protocol::Failure;
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::prediction::PredictionHeader;
 use sightline_protocol::rpc::{IceCandidate, SessionPhase, SessionStart};
-use sightline_protocol::ws::{IceServer, ServerMessage};
+use sightline_protocol::ws::ServerMessage;
 
 /// Which launcher a session runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,5 +122,7 @@ pub enum Action {
 pub struct Settings {
     /// Our own name, for the launcher's events.
     pub reply_to: String,
-    pub ice_servers: Vec<IceServer>,
+    pub ice_servers: IceServers,
+    /// The time of day, until which credentials are good.
+    pub wall_clock: fn() -> SystemTime,
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::Client;
 pub(crate) use launcher::Service;
 use redis_server::RedisServer;
-use sightline_protocol::ws::IceServer;
+use sightline_ice::IceServers;
 use signaling::config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -100,11 +100,7 @@ fn config(redis: &RedisServer, address: SocketAddr, ui_dir: PathBuf) -> Config {
         address,
         redis: sightline_service::redis::Server::new(&redis.url()).unwrap(),
         ui_dir,
-        ice_servers: vec![IceServer {
-            urls: vec!["stun:stun.example.org:3478".into()],
-            username: None,
-            credential: None,
-        }],
+        ice_servers: IceServers::new(&["stun:stun.example.org"], None, Duration::ZERO).unwrap(),
         workers_expected: true,
         id: "test".into(),
     }
