@@ -10,6 +10,7 @@ fuzz_target!(|text: &str| {
             flow,
             audio: Audio::Accept,
             video_codecs: ["VP8", "H264", "VP9", "AV1"].map(str::to_owned).into(),
+            sent_codecs: vec!["VP8".to_owned()],
         };
         if let Ok(offer) = Offer::parse(text, &policy) {
             let again = Offer::parse(offer.text(), &policy).expect("a normalised offer is taken");

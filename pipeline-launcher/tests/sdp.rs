@@ -28,6 +28,7 @@ fn policy(flow: Flow) -> Policy {
         flow,
         audio: Audio::Accept,
         video_codecs: ["VP8", "H264"].map(str::to_owned).into(),
+        sent_codecs: ["VP8", "H264"].map(str::to_owned).into(),
     }
 }
 

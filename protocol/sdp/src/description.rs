@@ -84,7 +84,7 @@ impl Offer {
         let draft = Draft::read(&lines, true, |_| None)?;
         policy.check(&draft.media)?;
         let description = draft.finish(|media| match media.kind {
-            Kind::Video => policy.video_codecs.clone(),
+            Kind::Video => policy.codecs(media),
             _ => codec::audio(),
         })?;
         Ok(Self(description))

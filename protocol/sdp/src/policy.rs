@@ -10,7 +10,7 @@ pub enum Flow {
     ClientSends,
     /// WHEP: the client watches.
     ClientReceives,
-    /// The picture comes back on the same connection.
+    /// The client sends its camera, and the picture comes back on the same connection if the client takes one.
     Both,
 }
 
@@ -28,8 +28,10 @@ pub enum Audio {
 pub struct Policy {
     pub flow: Flow,
     pub audio: Audio,
-    /// Names of the codecs, as RTP has them: `VP8`, `H264`, `VP9`, `AV1`.
+    /// Names of the codecs that are taken, as RTP has them: `VP8`, `H264`, `VP9`, `AV1`.
     pub video_codecs: Vec<String>,
+    /// Those that are sent to a client that takes a picture: in one section both directions have one codec.
+    pub sent_codecs: Vec<String>,
 }
 
 impl Policy {
@@ -66,6 +68,18 @@ impl Policy {
         Ok(())
     }
 
+    /// The codecs that a section of video may have.
+    pub(crate) fn codecs(&self, video: &Media) -> Vec<String> {
+        let (taken, sent) = (&self.video_codecs, &self.sent_codecs);
+        match (self.flow, video.direction) {
+            (Flow::ClientReceives, _) => sent.clone(),
+            (Flow::Both, Direction::SendRecv) => {
+                taken.iter().filter(|name| sent.contains(name)).cloned().collect()
+            }
+            _ => taken.clone(),
+        }
+    }
+
     fn check_direction(&self, media: &Media) -> Result<(), Refusal> {
         let direction = media.direction;
         if media.kind == Kind::Audio && self.audio == Audio::Refuse && direction.sends() {
@@ -75,12 +89,8 @@ impl Policy {
             )));
         }
         let (fits, wanted) = match self.flow {
-            Flow::ClientSends => (direction.sends(), "sendonly or sendrecv"),
+            Flow::ClientSends | Flow::Both => (direction.sends(), "sendonly or sendrecv"),
             Flow::ClientReceives => (direction.receives(), "recvonly or sendrecv"),
-            Flow::Both => (
-                direction == Direction::SendRecv || media.kind == Kind::Audio,
-                "sendrecv",
-            ),
         };
         if fits {
             return Ok(());

@@ -1,19 +1,60 @@
 //! The streams of a peer's connection.
 
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context;
 use gst::prelude::*;
 use gst_sdp::SDPMessageRef;
-use gst_webrtc::WebRTCRTPTransceiver;
+use gst_webrtc::{WebRTCRTPTransceiver, WebRTCSessionDescription};
 
-/// The description links the video; whatever else comes must not stop the bundle.
-pub(super) fn discard_the_rest(webrtc: &gst::Element, bin: &gst::Bin) {
+/// Lets the description's link from webrtcbin have the video; whatever else comes must not stop the bundle.
+///
+/// gst-launch's link takes the first pad that appears, before its caps are known: that may be the audio's.
+pub(super) fn sort_streams(webrtc: &gst::Element, bin: &gst::Bin) {
     let bin = bin.downgrade();
-    webrtc.connect_pad_added(move |_, pad| {
-        if let (Some(bin), gst::PadDirection::Src, false) = (bin.upgrade(), pad.direction(), pad.is_linked())
-            && let Err(error) = discard(&bin, pad)
-        {
-            tracing::warn!(%error, "an unexpected stream cannot be discarded");
+    let left = Mutex::new(None);
+    webrtc.connect_pad_added(move |webrtc, pad| {
+        let (Some(bin), gst::PadDirection::Src) = (bin.upgrade(), pad.direction()) else {
+            return;
+        };
+        let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = sort(webrtc, &bin, pad, &mut left) {
+            tracing::warn!(%error, pad = %pad.name(), "a stream cannot be linked");
         }
     });
+}
+
+/// `left`: where the video goes, if another stream was linked there.
+fn sort(
+    webrtc: &gst::Element,
+    bin: &gst::Bin,
+    pad: &gst::Pad,
+    left: &mut Option<gst::Pad>,
+) -> anyhow::Result<()> {
+    let linked = pad.peer();
+    if !is_video(webrtc, pad) {
+        if let Some(sink) = linked {
+            pad.unlink(&sink)?;
+            *left = Some(sink);
+        }
+        return discard(bin, pad);
+    }
+    match (linked, left.take()) {
+        (Some(_), _) => Ok(()),
+        (None, Some(sink)) => Ok(pad.link(&sink).map(drop)?),
+        (None, None) => discard(bin, pad),
+    }
+}
+
+fn is_video(webrtc: &gst::Element, pad: &gst::Pad) -> bool {
+    let description = webrtc.property::<Option<WebRTCSessionDescription>>("local-description");
+    let transceiver = pad.property::<Option<WebRTCRTPTransceiver>>("transceiver");
+    let section = transceiver.map(|transceiver| transceiver.mlineindex());
+    let media = description
+        .as_ref()
+        .zip(section)
+        .and_then(|(description, section)| description.sdp().media(section)?.media().map(str::to_owned));
+    media.as_deref() == Some("video")
 }
 
 fn discard(bin: &gst::Bin, pad: &gst::Pad) -> anyhow::Result<()> {
@@ -22,11 +63,24 @@ fn discard(bin: &gst::Bin, pad: &gst::Pad) -> anyhow::Result<()> {
         .property("sync", false)
         .build()?;
     bin.add(&sink)?;
-    let sink_pad = sink
-        .static_pad("sink")
-        .ok_or_else(|| anyhow::anyhow!("fakesink without a pad"))?;
+    let sink_pad = sink.static_pad("sink").context("fakesink without a pad")?;
     pad.link(&sink_pad)?;
     sink.sync_state_with_parent()?;
+    Ok(())
+}
+
+/// The peer takes no picture: what the pipeline would send it is thrown away.
+pub(super) fn send_nothing(webrtc: &gst::Element) -> anyhow::Result<()> {
+    let bin = webrtc
+        .parent()
+        .and_downcast::<gst::Bin>()
+        .context("webrtcbin is in no bin")?;
+    for pad in webrtc.sink_pads() {
+        let Some(source) = pad.peer() else { continue };
+        source.unlink(&pad)?;
+        webrtc.release_request_pad(&pad);
+        discard(&bin, &source)?;
+    }
     Ok(())
 }
 

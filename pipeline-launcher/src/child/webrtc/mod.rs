@@ -24,7 +24,7 @@ use gst_webrtc::{
 use sightline_protocol::rpc::{IceCandidate, SessionStart};
 use sightline_protocol::{ErrorId, Failure};
 use sightline_sdp::candidate::{advertise, advertise_description, is_usable};
-use sightline_sdp::{Answer, Fingerprint, Offer};
+use sightline_sdp::{Answer, Fingerprint, Flow, Kind, Media, Offer};
 
 use super::pipeline::Pipeline;
 use crate::control::{Network, Report, Start};
@@ -122,7 +122,7 @@ impl Session {
             ear.listen(element);
         });
         setup::configure(&session.webrtc, settings, &session.network);
-        media::discard_the_rest(&session.webrtc, bin);
+        media::sort_streams(&session.webrtc, bin);
         session.connect_signals();
         Ok(session)
     }
@@ -187,6 +187,10 @@ impl Session {
         let offer = Offer::parse(offer, &self.wanted.policy())?;
         self.named = offer.fingerprints().to_vec();
         self.mids = offer.media().iter().map(|media| media.mid.clone()).collect();
+        let takes_picture = |media: &Media| media.kind == Kind::Video && media.direction.receives();
+        if self.wanted.flow == Flow::Both && !offer.media().iter().any(takes_picture) {
+            media::send_nothing(&self.webrtc).map_err(|error| failed(format!("{error:#}")))?;
+        }
         self.set_remote(WebRTCSDPType::Offer, offer.text())
     }
 

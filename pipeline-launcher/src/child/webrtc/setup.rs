@@ -7,7 +7,7 @@ use sightline_sdp::{Audio, Flow, Policy};
 
 use super::failed;
 use crate::control::Network;
-use crate::description::launch::{self, Node};
+use crate::description::launch::{self, End, Node};
 use crate::description::{self, Codec, WebRtc};
 
 /// RTP header extension that lets the sender estimate the bandwidth.
@@ -19,16 +19,17 @@ pub(super) struct Wanted {
     pub(super) flow: Flow,
     audio: Audio,
     /// Best first; those that can be decoded here.
-    codecs: Vec<Codec>,
+    taken: Vec<Codec>,
+    /// Those that the pipeline sends.
+    sent: Vec<Codec>,
 }
 
 impl Wanted {
     pub(super) fn read(settings: &WebRtc, launch: &str) -> Result<Self, Failure> {
-        let flow = flow(launch);
-        let receives = flow != Flow::ClientReceives;
-        let fits = |codec: &Codec| !receives || gstsightlinewebrtc::can_decode(codec.name());
-        let codecs: Vec<_> = settings.codecs.iter().copied().filter(fits).collect();
-        if codecs.is_empty() {
+        let (flow, sent) = streams(launch);
+        let decodable = |codec: &Codec| gstsightlinewebrtc::can_decode(codec.name());
+        let taken: Vec<_> = settings.codecs.iter().copied().filter(decodable).collect();
+        if taken.is_empty() && flow != Flow::ClientReceives {
             return Err(failed(
                 "none of the pipeline's codecs can be decoded here: install GStreamer's decoders for one of them",
             ));
@@ -37,38 +38,65 @@ impl Wanted {
             description::Audio::Ignore => Audio::Accept,
             description::Audio::Refuse => Audio::Refuse,
         };
-        Ok(Self { flow, audio, codecs })
+        let sent = sent.map_or_else(|| settings.codecs.clone(), |codec| vec![codec]);
+        Ok(Self {
+            flow,
+            audio,
+            taken,
+            sent,
+        })
     }
 
     /// The same, for reading a client's offer.
     pub(super) fn policy(&self) -> Policy {
+        let names = |codecs: &[Codec]| codecs.iter().map(|codec| codec.name().to_owned()).collect();
         Policy {
             flow: self.flow,
             audio: self.audio,
-            video_codecs: self.codecs.iter().map(|codec| codec.name().to_owned()).collect(),
+            video_codecs: names(&self.taken),
+            sent_codecs: names(&self.sent),
+        }
+    }
+
+    /// What our own offer holds.
+    fn offered(&self) -> Vec<Codec> {
+        match self.flow {
+            Flow::ClientSends => self.taken.clone(),
+            Flow::ClientReceives => self.sent.clone(),
+            Flow::Both => {
+                let sent = |codec: &Codec| self.sent.contains(codec);
+                self.taken.iter().copied().filter(sent).collect()
+            }
         }
     }
 }
 
-/// Which way the video goes, by what is linked from webrtcbin and to it.
-fn flow(text: &str) -> Flow {
+/// Which way the video goes, by what is linked from webrtcbin and to it, and the codec of what is linked to it.
+fn streams(text: &str) -> (Flow, Option<Codec>) {
     let launch = launch::read(text);
-    let is_webrtc = |node: &Node| {
-        let index = match node {
+    let factory = |end: &End| {
+        let index = match &end.node {
             Node::Element(index) => Some(*index),
             Node::Named(name) => launch.named(name),
         };
-        index.is_some_and(|index| launch.elements[index].factory == "webrtcbin")
+        index.map_or("", |index| launch.elements[index].factory.as_str())
     };
-    let from = launch.links.iter().filter_map(|link| link.from.as_ref());
-    let to = launch.links.iter().filter_map(|link| link.to.as_ref());
-    let receives = from.into_iter().any(|end| is_webrtc(&end.node));
-    let sends = to.into_iter().any(|end| is_webrtc(&end.node));
-    match (receives, sends) {
+    let is_webrtc = |end: &Option<End>| end.as_ref().is_some_and(|end| factory(end) == "webrtcbin");
+    let receives = launch.links.iter().any(|link| is_webrtc(&link.from));
+    let sending = launch.links.iter().find(|link| is_webrtc(&link.to));
+    let codec = sending.and_then(|link| match link.from.as_ref().map(factory)? {
+        "rtpvp8pay" => Some(Codec::Vp8),
+        "rtph264pay" => Some(Codec::H264),
+        "rtpvp9pay" => Some(Codec::Vp9),
+        "rtpav1pay" => Some(Codec::Av1),
+        _ => None,
+    });
+    let flow = match (receives, sending.is_some()) {
         (true, true) => Flow::Both,
         (false, true) => Flow::ClientReceives,
         _ => Flow::ClientSends,
-    }
+    };
+    (flow, codec)
 }
 
 /// Ports, servers, delay: what holds for every peer.
@@ -127,7 +155,7 @@ fn add_server(webrtc: &gst::Element, server: &str) {
 
 /// What our offer holds: one section of video.
 pub(super) fn prepare_offer(webrtc: &gst::Element, wanted: &Wanted) -> Result<(), Failure> {
-    let caps = offered(&wanted.codecs);
+    let caps = offered(&wanted.offered());
     let refused = || failed("webrtcbin refuses the codecs of the pipeline");
     let direction = match wanted.flow {
         Flow::ClientSends => {
@@ -182,18 +210,21 @@ mod tests {
     #[test]
     fn the_way_of_the_video_follows_from_the_links() {
         for (text, expected) in [
-            ("webrtcbin name=w w. ! rtpvideodec ! fakesink", Flow::ClientSends),
+            (
+                "webrtcbin name=w w. ! rtpvideodec ! fakesink",
+                (Flow::ClientSends, None),
+            ),
             (
                 "videotestsrc ! vp8enc ! rtpvp8pay ! webrtcbin",
-                Flow::ClientReceives,
+                (Flow::ClientReceives, Some(Codec::Vp8)),
             ),
             (
-                "webrtcbin name=w w. ! rtpvideodec ! vp8enc ! rtpvp8pay ! w.",
-                Flow::Both,
+                "webrtcbin name=w w. ! rtpvideodec ! openh264enc ! rtph264pay ! w.",
+                (Flow::Both, Some(Codec::H264)),
             ),
-            ("webrtcbin name=w", Flow::ClientSends),
+            ("webrtcbin name=w", (Flow::ClientSends, None)),
         ] {
-            assert_eq!(flow(text), expected, "{text}");
+            assert_eq!(streams(text), expected, "{text}");
         }
     }
 }
