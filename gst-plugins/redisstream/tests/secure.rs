@@ -296,11 +296,12 @@ fn a_picture_is_published_and_watched_with_the_rights_documented() {
          ! vp8enc deadline=1 keyframe-max-dist=1000 ! redisvideosink name=sink session=abc",
     );
     session.set_state(gst::State::Playing).unwrap();
-    wait_for("more frames than a viewer looks back", || {
-        len(&mut connection, "video:abc") > 20
-    });
     let url = user(&redis, "viewer", VIEWER_RIGHTS);
     for url in [url.clone(), format!("{url}&protocol=resp3")] {
+        let before = session.stat("sink", "published");
+        wait_for("more frames than a viewer looks back", || {
+            session.stat("sink", "published") > before + 20
+        });
         let viewer = Pipeline::parse(
             &url,
             "redisvideosrc name=src session=abc num-buffers=5 ! vp8dec ! fakesink",

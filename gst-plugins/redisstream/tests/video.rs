@@ -260,6 +260,9 @@ fn after_a_loss_nothing_is_shown_before_the_next_keyframe() {
     wait_for("a frame to be dropped", || writer.stat("sink", "dropped") > 0);
     redis.signal(Signal::CONT);
     wait_for("the encoder to be asked", || wished.load(Ordering::Relaxed) > 0);
+    wait_for("what waited to be done with", || {
+        writer.stat("sink", "published") + writer.stat("sink", "dropped") == 60
+    });
     input.push(frame(60, false));
     input.push(frame(61, true));
     input.push(frame(62, false));

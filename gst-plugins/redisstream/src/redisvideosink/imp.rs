@@ -361,9 +361,10 @@ impl BaseSinkImpl for RedisVideoSink {
         shared.stats.accepted.fetch_add(1, Ordering::Relaxed);
         match started.items.try_send(Item::Frame(frame)) {
             Ok(()) => Ok(gst::FlowSuccess::Ok),
-            // The number that is missing tells the task.
+            // The number that is missing tells the task what may follow.
             Err(TrySendError::Full(_)) => {
                 shared.stats.dropped.fetch_add(1, Ordering::Relaxed);
+                shared.wishes.add();
                 Ok(gst::FlowSuccess::Ok)
             }
             // The task has posted why.
