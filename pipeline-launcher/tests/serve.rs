@@ -24,7 +24,15 @@ async fn sessions_start_and_stop_at_signalings_request() {
         .collect();
     assert_eq!(
         names,
-        ["uri-detect", "webrtc-detect", "webrtc-local", "yolox-worker"]
+        [
+            "uri-detect",
+            "webrtc-annotated",
+            "webrtc-annotated-remote",
+            "webrtc-detect",
+            "webrtc-local",
+            "whep-view",
+            "yolox-worker"
+        ]
     );
 
     let offer = scene
@@ -46,7 +54,7 @@ async fn sessions_start_and_stop_at_signalings_request() {
         .call(method::SDP_ACCEPT_OFFER_ANSWER, &["one", "v=0"])
         .await
         .unwrap_err();
-    assert_eq!(nonsense.id, ErrorId::BadMessage);
+    assert_eq!(nonsense.id, ErrorId::BadSdp);
 
     scene
         .call(method::SESSION_STOP, &[r#"{"session":"one"}"#])
