@@ -6,10 +6,12 @@
 mod child;
 #[path = "support/peer.rs"]
 mod peer;
+#[path = "../../protocol/inventa/tests/support/redis.rs"]
+mod redis;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use child::{report, run_with, start};
+use child::{report, run_in, run_with, start};
 use peer::{H264, OPUS, Peer, VP8};
 use pipeline_launcher::control::{Command, Network, Progress, Report, Start};
 use pipeline_launcher::description::{Audio, WebRtc};
@@ -31,7 +33,11 @@ fn session(launch: &str, offer: Option<String>) -> Start {
 
 /// A process that runs `start`, and its offer or answer.
 async fn describe(start: Start) -> (Process, String) {
-    let (mut process, mut first) = run_with(start).await;
+    describe_in(&[], start).await
+}
+
+async fn describe_in(env: &[(String, String)], start: Start) -> (Process, String) {
+    let (mut process, mut first) = run_in(env, start).await;
     loop {
         match first {
             Some(Report::Described { sdp }) => return (process, sdp),
@@ -168,6 +174,37 @@ async fn a_peer_that_falls_silent_ends_the_session_in_order() {
     };
     assert_eq!(failure.id, ErrorId::SessionEnded, "{failure}");
     assert_eq!(process.wait().await, Exit::Success);
+}
+
+#[tokio::test]
+async fn predictions_reach_the_peer_over_its_data_channel() {
+    let redis = redis::RedisServer::start();
+    let env = [("REDIS_URL".to_owned(), redis.url())];
+    let settings = WebRtc {
+        data_channel: true,
+        ..WebRtc::default()
+    };
+    let told = start(RECEIVE, Vec::new(), Some(settings), Network::default());
+    let (mut process, offer) = describe_in(&env, told).await;
+    let peer = Peer::new(&[&VP8.replace(",payload=102", "")], true);
+    let answer = peer.answer(&offer);
+    process.send(&Command::Answer { sdp: answer }).await.unwrap();
+    frames(&mut process, 5).await;
+    let mut connection = redis.client().get_connection().unwrap();
+    let begun = Instant::now();
+    let received = loop {
+        let publish = ::redis::cmd("PUBLISH")
+            .arg("predictions:someone")
+            .arg("{\"pcount\":\"0\"}")
+            .exec(&mut connection);
+        publish.unwrap();
+        match peer.message(Duration::from_millis(200)) {
+            Some(text) => break text,
+            None => assert!(begun.elapsed() < PATIENCE, "nothing comes over the data channel"),
+        }
+    };
+    assert_eq!(received, "{\"pcount\":\"0\"}");
+    assert_eq!(process.stop().await, Exit::Success);
 }
 
 #[tokio::test]

@@ -98,6 +98,7 @@ fn what_the_schema_can_see_is_refused_by_both() {
         ("\"VP8\", \"H264\"", "\"VP7\""),
         ("\"VP8\", \"H264\", \"VP9\", \"AV1\"", ""),
         ("audio = \"ignore\"", "audio = \"loud\""),
+        ("data_channel = false", "data_channel = 1"),
         ("latency_ms = 50", "latency_ms = -1"),
         ("latency_ms = 50", "latency_ms = 10001"),
         ("latency_ms = 50", "latency = 50"),

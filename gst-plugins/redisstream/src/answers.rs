@@ -6,12 +6,11 @@ use std::time::Duration;
 use redis::aio::PubSub;
 use sightline_protocol::keys;
 use sightline_protocol::prediction::PredictionHeader;
-use sightline_redis::Backoff;
+use sightline_redis::{Backoff, Subscription};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::connection::{Error, Reporter, Server};
-use crate::subscription::Subscription;
 
 /// More answers than this at once are for nobody's frames.
 const QUEUED: usize = 256;

@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use sightline_redis::Backoff;
 pub(crate) use sightline_redis::runtime::{spawn, wait};
-pub(crate) use sightline_redis::{CONNECT_TIMEOUT, Error, Server, describe};
+pub(crate) use sightline_redis::{Error, Server, describe};
 
 /// A warning is told to people at most this often.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);

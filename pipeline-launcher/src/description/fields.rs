@@ -69,6 +69,10 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
         self.read(name, "an integer", integer)
     }
 
+    pub fn boolean(&mut self, name: &'static str) -> Option<At<bool>> {
+        self.read(name, "true or false", |value| value.as_bool())
+    }
+
     pub fn texts(&mut self, name: &'static str) -> Option<At<Vec<String>>> {
         self.read(name, "an array of texts", |value| {
             value

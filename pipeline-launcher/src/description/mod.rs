@@ -119,6 +119,8 @@ pub struct WebRtc {
     pub latency_ms: u32,
     /// What becomes of the peer's audio.
     pub audio: Audio,
+    /// True if predictions go to the peer over a data channel named `predictions`, too.
+    pub data_channel: bool,
 }
 
 impl WebRtc {
@@ -131,6 +133,7 @@ impl Default for WebRtc {
             codecs: Codec::ALL.to_vec(),
             latency_ms: 50,
             audio: Audio::Ignore,
+            data_channel: false,
         }
     }
 }

@@ -43,7 +43,12 @@ pub async fn report(process: &mut Process) -> Option<Report> {
 
 /// A process that was told to run `start`, after its first report.
 pub async fn run_with(start: Start) -> (Process, Option<Report>) {
-    let mut process = Process::spawn(exe(), &[]).unwrap();
+    run_in(&[], start).await
+}
+
+/// The same with more in its environment.
+pub async fn run_in(env: &[(String, String)], start: Start) -> (Process, Option<Report>) {
+    let mut process = Process::spawn(exe(), env).unwrap();
     assert_eq!(report(&mut process).await, Some(Report::Ready));
     process.send(&Command::Start(Box::new(start))).await.unwrap();
     let first = report(&mut process).await;

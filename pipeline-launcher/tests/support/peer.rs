@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use gst_webrtc::{
-    WebRTCICEGatheringState, WebRTCPeerConnectionState, WebRTCSDPType, WebRTCSessionDescription,
+    WebRTCDataChannel, WebRTCICEGatheringState, WebRTCPeerConnectionState, WebRTCSDPType,
+    WebRTCSessionDescription,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +26,7 @@ pub struct Peer {
     gathered: Receiver<()>,
     connected: Receiver<()>,
     packets: Receiver<Option<gst::Caps>>,
+    messages: Receiver<String>,
 }
 
 impl Peer {
@@ -49,6 +51,7 @@ impl Peer {
         let gathered = on(&webrtc, "ice-gathering-state", WebRTCICEGatheringState::Complete);
         let connected = on(&webrtc, "connection-state", WebRTCPeerConnectionState::Connected);
         let packets = receive(&webrtc, &pipeline);
+        let messages = listen(&webrtc);
         pipeline.set_state(gst::State::Playing).unwrap();
         Self {
             pipeline,
@@ -56,6 +59,7 @@ impl Peer {
             gathered,
             connected,
             packets,
+            messages,
         }
     }
 
@@ -112,6 +116,11 @@ impl Peer {
         self.connected.recv_timeout(PATIENCE).expect("no connection");
     }
 
+    /// The next text that comes in over a data channel, if one comes in time.
+    pub fn message(&self, time: Duration) -> Option<String> {
+        self.messages.recv_timeout(time).ok()
+    }
+
     /// The caps of the next packet that comes in.
     pub fn packet(&self) -> gst::Caps {
         let packet = self.packets.recv_timeout(PATIENCE).expect("no packet");
@@ -150,6 +159,20 @@ fn receive(webrtc: &gst::Element, pipeline: &gst::Pipeline) -> Receiver<Option<g
         sink.sync_state_with_parent().unwrap();
     });
     packets
+}
+
+/// Hears of each text on the data channels that the other side opens.
+fn listen(webrtc: &gst::Element) -> Receiver<String> {
+    let (tell, messages) = channel();
+    webrtc.connect("on-data-channel", false, move |values| {
+        let channel: WebRTCDataChannel = values[1].get().unwrap();
+        let tell = tell.clone();
+        channel.connect_on_message_string(move |_, text| {
+            tell.send(text.unwrap_or_default().to_owned()).ok();
+        });
+        None
+    });
+    messages
 }
 
 /// Hears when a property of webrtcbin has that value.

@@ -5,9 +5,11 @@
 //! | here | the exchange of descriptions and candidates, and what the connection's states mean |
 //! | `setup` | what webrtcbin is told before |
 //! | `media` | its streams |
+//! | `channel` | predictions over its data channel |
 //! | `trust` | is the peer the one that its SDP names? |
 //! | `silence` | is the peer still there? |
 
+mod channel;
 mod media;
 mod setup;
 mod silence;
@@ -62,6 +64,8 @@ type Tell = Arc<dyn Fn(Event) + Send + Sync>;
 pub(super) struct Session {
     webrtc: gst::Element,
     network: Network,
+    /// Whose predictions go over a data channel, if they do.
+    told: Option<String>,
     wanted: Wanted,
     tell: Tell,
     stage: Stage,
@@ -107,6 +111,7 @@ impl Session {
             wanted: Wanted::read(settings, &start.pipeline.launch)?,
             webrtc,
             network: start.webrtc.clone(),
+            told: settings.data_channel.then(|| start.identity.clone()),
             tell: Arc::new(tell),
             stage: Stage::New,
             candidates: 0,
@@ -168,9 +173,15 @@ impl Session {
         let make = match offer {
             None => {
                 setup::prepare_offer(&self.webrtc, &self.wanted)?;
+                if let Some(session) = &self.told {
+                    channel::open(&self.webrtc, session);
+                }
                 "create-offer"
             }
             Some(offer) => {
+                if let Some(session) = &self.told {
+                    channel::expect(&self.webrtc, session);
+                }
                 self.take_offer(offer)?;
                 "create-answer"
             }

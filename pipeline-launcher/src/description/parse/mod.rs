@@ -184,6 +184,9 @@ fn read_webrtc(fields: &mut Fields<'_, '_, '_>) -> WebRtc {
         codecs: names.map_or(defaults.codecs, |names| read_codecs(fields, &names)),
         latency_ms: bounded(fields, "latency_ms", WebRtc::LATENCY_MS, defaults.latency_ms),
         audio: choice(fields, "audio", &AUDIO).unwrap_or(defaults.audio),
+        data_channel: fields
+            .boolean("data_channel")
+            .map_or(defaults.data_channel, |at| at.value),
     }
 }
 
