@@ -86,6 +86,15 @@ async fn what_cannot_be_done_is_refused_in_words() {
         assert_eq!(failure.id, id, "{failure}");
         assert!(failure.message.contains(words), "{failure}");
     }
+    let model = r#"{"session":"a","pipeline":"uri-detect","params":{"uri":"http://127.0.0.1:9/","model":"yolox_nan"},"reply_to":"svc:sgn:test"}"#;
+    let failure = scene.call(method::SESSION_START, &[model]).await.unwrap_err();
+    assert_eq!(failure.id, ErrorId::InvalidParam, "{failure}");
+    assert!(
+        failure
+            .message
+            .contains("there is no model `yolox_nan`: did you mean `yolox_nano`?"),
+        "{failure}"
+    );
     let unknown = scene
         .call(method::SESSION_STOP, &[r#"{"session":"nobody"}"#])
         .await

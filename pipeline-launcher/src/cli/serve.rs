@@ -100,25 +100,13 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         Arc::clone(&sessions),
         background.clone(),
     ));
-    let registered = Arc::new(AtomicBool::new(false));
-    tasks.spawn({
-        let (inventa, told, known) = (
-            inventa.clone(),
-            told_by(&args, address, &sessions, &board, &exits),
-            known.clone(),
-        );
-        let registered = Arc::clone(&registered);
-        async move {
-            keep_registered(&inventa, told, &known).await;
-            registered.store(true, Ordering::Relaxed);
-        }
-    });
+    let told = told_by(&args, address, &sessions, &board, &exits);
     let page = http::Page {
         reloader: Arc::clone(&reloader),
         sessions: Arc::clone(&sessions),
         board: Arc::clone(&board),
         inventa: inventa.clone(),
-        registered,
+        registered: register(&inventa, told, &known, &tasks),
         max_sessions: args.admission.max_sessions,
         stopping: shutdown.clone(),
     };
@@ -138,13 +126,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     };
     let plans = worker_plans(&args, &catalogue, &common)?;
     let workers: usize = plans.iter().map(|plan| *plan.replicas.end()).sum();
-    for (place, plan) in plans.into_iter().enumerate() {
-        let prefix = match place {
-            0 => id.clone(),
-            _ => format!("{id}-{}", plan.pipeline.name),
-        };
-        tasks.spawn(workers::run(Arc::new(plan), prefix, background.clone()));
-    }
+    start_workers(plans, &id, &tasks, &background);
     tasks.spawn(Arc::clone(&monitor).watch(Arc::clone(&sessions), background.clone()));
     tasks.spawn(Arc::clone(&reloader).watch(background.clone()));
     tokio::spawn(Arc::clone(&spares).refill());
@@ -170,6 +152,33 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     tasks.wait().await;
     inventa.stopped().await;
     Ok(())
+}
+
+/// The workers' names begin with the launcher's.
+fn start_workers(plans: Vec<Plan>, id: &str, tasks: &TaskTracker, until: &CancellationToken) {
+    for (place, plan) in plans.into_iter().enumerate() {
+        let prefix = match place {
+            0 => id.to_owned(),
+            _ => format!("{id}-{}", plan.pipeline.name),
+        };
+        tasks.spawn(workers::run(Arc::new(plan), prefix, until.clone()));
+    }
+}
+
+/// Registers this launcher; the flag says when signaling knows it.
+fn register(
+    inventa: &Inventa,
+    told: impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static,
+    known: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Arc<AtomicBool> {
+    let registered = Arc::new(AtomicBool::new(false));
+    let (inventa, known, flag) = (inventa.clone(), known.clone(), Arc::clone(&registered));
+    tasks.spawn(async move {
+        keep_registered(&inventa, told, &known).await;
+        flag.store(true, Ordering::Relaxed);
+    });
+    registered
 }
 
 /// What signaling learns of this launcher with every sign of life.

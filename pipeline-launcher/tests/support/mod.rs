@@ -33,7 +33,8 @@ impl Scene {
             tell.send(request).unwrap();
             async { Ok(vec!["{}".to_owned()]) }
         };
-        let config = Config::new(redis.client(), ServiceName::new(kind::SIGNALING, "test"));
+        let mut config = Config::new(redis.client(), ServiceName::new(kind::SIGNALING, "test"));
+        config.aliases = vec![ServiceName::new(kind::SIGNALING, "")];
         let inventa = Inventa::start(config, handler, CancellationToken::new())
             .await
             .unwrap();
