@@ -101,7 +101,8 @@ impl Pipeline {
             }
             for pad in element.sink_pads() {
                 let media = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-                pad.add_probe(media, |_, _| gst::PadProbeReturn::Drop);
+                // Not Drop: of a sink pad's data, bindings and GStreamer 1.22 disagree about who frees it then.
+                pad.add_probe(media, |_, _| gst::PadProbeReturn::Handled);
                 // Until the one that is on its way has passed.
                 drop(pad.stream_lock());
             }

@@ -1,7 +1,7 @@
 //! STUN and TURN servers, as an operator says them.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -33,7 +33,7 @@ pub struct IceArgs {
     pub turn_secret: Option<String>,
     /// A file that holds this secret, instead
     #[arg(long, env = "SIGHTLINE_TURN_SECRET_FILE")]
-    pub turn_secret_file: Option<PathBuf>,
+    pub turn_secret_file: Option<OsString>,
     /// Seconds for which a session's credentials are good; coturn asks for them when the session begins, other
     /// servers may do so as long as it lasts
     #[arg(long, env = "SIGHTLINE_TURN_TTL_SECS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(60..=604_800))]
@@ -48,7 +48,7 @@ impl IceArgs {
 
     /// The same settings for a program that this one starts.
     pub fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let file = self.turn_secret_file.clone().map(PathBuf::into_os_string);
+        let file = self.turn_secret_file.clone();
         vec![
             ("SIGHTLINE_ICE_SERVERS", self.ice_servers.join(",").into()),
             (SECRET, self.turn_secret.clone().unwrap_or_default().into()),
@@ -63,7 +63,8 @@ impl IceArgs {
         let file = self
             .turn_secret_file
             .as_ref()
-            .filter(|path| !path.as_os_str().is_empty());
+            .filter(|path| !path.is_empty())
+            .map(Path::new);
         let secret = match (given, file) {
             (Some(_), Some(_)) => {
                 anyhow::bail!("SIGHTLINE_TURN_SECRET and SIGHTLINE_TURN_SECRET_FILE are both set: choose one")

@@ -18,8 +18,10 @@ export interface ClientOptions {
   openSource(kind: SourceKind): Promise<Source | Problem>;
   changed(state: State): void;
   predicted(prediction: Prediction): void;
-  /** The video to show; null when it is gone. */
+  /** The video that is sent; null when it is gone. */
   sourceChanged(stream: MediaStream | null): void;
+  /** The same with boxes drawn in, where the pipeline sends it back; null when it is gone. */
+  returned(stream: MediaStream | null): void;
 }
 
 const WINDOW_MS = 3000;
@@ -85,7 +87,11 @@ export class Client {
         this.#closeSource();
         break;
       case 'open-link':
-        this.#link = new Link(this.#options.url, (event) => this.#handle(event));
+        this.#link = new Link(
+          this.#options.url,
+          (event) => this.#handle(event),
+          (stream) => this.#options.returned(stream),
+        );
         break;
       case 'close-link':
         this.#closeLink();
@@ -147,6 +153,7 @@ export class Client {
   #closeLink(): void {
     this.#link?.close();
     this.#link = undefined;
+    this.#options.returned(null);
     this.#last = undefined;
     this.#clock.reset();
     this.#latency.clear();

@@ -10,13 +10,16 @@ const PROBE_PERIOD_MS = 5000;
 export class Link {
   readonly #socket: WebSocket;
   readonly #emit: (event: Event) => void;
+  readonly #returned: (stream: MediaStream) => void;
   #peer: Peer | undefined;
   /** Candidates that came before the offer. */
   #early: Candidate[] = [];
   #timers: number[] = [];
   #closed = false;
 
-  constructor(url: URL, emit: (event: Event) => void) {
+  /** `returned` is told of a picture that comes back. */
+  constructor(url: URL, emit: (event: Event) => void, returned: (stream: MediaStream) => void) {
+    this.#returned = returned;
     this.#emit = (event) => {
       // What a discarded connection still has to say concerns nobody.
       if (!this.#closed) emit(event);
@@ -36,6 +39,7 @@ export class Link {
         answered: (answer) => this.#emit({ type: 'answered', sdp: answer }),
         gathered: (candidate) => this.#emit({ type: 'gathered', candidate }),
         state: (state) => this.#emit({ type: 'peer', state }),
+        returned: (returned) => this.#returned(returned),
         failed: (message) => this.#emit({ type: 'negotiation-failed', message }),
       });
     } catch (error) {

@@ -9,10 +9,12 @@ export interface PeerEvents {
   answered(sdp: string): void;
   gathered(candidate: Candidate): void;
   state(state: PeerState): void;
+  /** A picture comes back on the same connection. */
+  returned(stream: MediaStream): void;
   failed(message: string): void;
 }
 
-/** Our end of the WebRTC connection: one video track, sent only, answering the server's offers. */
+/** Our end of the WebRTC connection: one video track, answering the server's offers; one may come back. */
 export class Peer {
   readonly #connection: RTCPeerConnection;
   readonly #events: PeerEvents;
@@ -35,8 +37,9 @@ export class Peer {
       if (state === 'connected' || state === 'disconnected' || state === 'failed') events.state(state);
     };
     track.contentHint = 'motion';
+    this.#connection.ontrack = ({ track: returned }) => events.returned(new MediaStream([returned]));
+    // It also receives if the server's offer has a picture to send back.
     this.#sender = this.#connection.addTrack(track, stream);
-    for (const transceiver of this.#connection.getTransceivers()) transceiver.direction = 'sendonly';
   }
 
   accept(sdp: string): void {
@@ -63,6 +66,7 @@ export class Peer {
   close(): void {
     this.#connection.onicecandidate = null;
     this.#connection.onconnectionstatechange = null;
+    this.#connection.ontrack = null;
     this.#connection.close();
   }
 

@@ -33,6 +33,7 @@ export class SightlineApp extends HTMLElement {
       changed: (state) => this.#changed(state),
       predicted: (prediction) => this.#predicted(prediction),
       sourceChanged: (stream) => this.#stage.show(stream),
+      returned: (stream) => this.#stage.showReturned(stream),
     });
     this.#controls = new Controls({
       start: () => this.#client.start(this.#controls.intent),

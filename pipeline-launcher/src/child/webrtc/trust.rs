@@ -36,7 +36,8 @@ impl Gate {
                 // From now on it costs nothing.
                 gst::PadProbeReturn::Remove
             } else {
-                gst::PadProbeReturn::Drop
+                // Not Drop: of a sink pad's data, bindings and GStreamer 1.22 disagree about who frees it then.
+                gst::PadProbeReturn::Handled
             }
         });
     }
