@@ -32,9 +32,11 @@ replay() {
 triple=$(rustc -vV | sed -n 's/^host: //p')
 
 fuzz() { # SECONDS TARGET…
-    local secs=$1 features=--no-default-features
+    local secs=$1 target features=--no-default-features
     shift
-    case " $*" in *" model_"* | *" stream_"*) features=--features=elements ;; esac
+    for target in "$@"; do
+        case $target in sdp_*) ;; *) features=--features=elements ;; esac
+    done
     # What `cargo fuzz` passes too; with --target, build scripts and macros stay as they are.
     RUSTFLAGS="--cfg fuzzing -C debug-assertions -C codegen-units=1 -C passes=sancov-module \
         -C llvm-args=-sanitizer-coverage-level=4 -C llvm-args=-sanitizer-coverage-inline-8bit-counters \
