@@ -40,6 +40,9 @@ pub struct Join {
     pub params: Params,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<u32>,
+    /// The client's own offer, with protocol 2: the server answers it instead of making one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sdp: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,8 @@ pub enum ServerMessage {
     Welcome(Welcome),
     /// A string that holds JSON: `{"sdp":"…"}`.
     SdpOffer(String),
+    /// To the offer that came with `Join`.
+    SdpAnswer(Sdp),
     IceCandidate(IceCandidate),
     SessionState(SessionState),
     /// The prediction's entry, every value a string.

@@ -10,6 +10,7 @@ use sightline_protocol::rest::{SessionState, SessionView, SessionViews};
 use sightline_protocol::rpc::Exit;
 use sightline_protocol::unix_micros;
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::metrics;
 use crate::session::Event;
@@ -140,6 +141,22 @@ impl Book {
         }
     }
 
+    /// Waits until no more will come of a session.
+    pub(crate) async fn ended(&self, session: &str) {
+        let news = {
+            let sessions = self.sessions();
+            let news = sessions.get(session).and_then(|entry| entry.news.as_ref());
+            news.map(broadcast::Sender::subscribe)
+        };
+        let Some(mut news) = news else { return };
+        loop {
+            match news.recv().await {
+                Ok(News::Over) | Err(RecvError::Closed) => return,
+                Ok(News::Prediction(_)) | Err(RecvError::Lagged(_)) => {}
+            }
+        }
+    }
+
     pub(crate) fn view(&self, session: &str) -> Option<SessionView> {
         let now = unix_micros();
         let mut sessions = self.sessions();
@@ -256,6 +273,20 @@ mod tests {
         let late = book.follow("a", None).unwrap();
         assert!(late.news.is_none() && late.past.is_empty());
         assert!(book.follow("b", None).is_none());
+    }
+
+    #[tokio::test]
+    async fn an_end_is_waited_for_however_it_comes() {
+        let book = Book::default();
+        book.ended("never there").await;
+        for leave in [Book::close, Book::forget] {
+            open(&book, "a");
+            let ended = book.ended("a");
+            tokio::pin!(ended);
+            assert!(futures_util::FutureExt::now_or_never(&mut ended).is_none());
+            leave(&book, "a");
+            ended.await;
+        }
     }
 
     #[test]

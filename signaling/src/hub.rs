@@ -1,4 +1,4 @@
-//! Which session belongs to which connection, or to which keeper of REST's.
+//! Which session belongs to which connection, or to which keeper.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,11 @@ impl Hub {
 
     pub(crate) fn open(&self, session: String, pipeline: String, launcher: ServiceName, inbox: Inbox) {
         self.book.open(session.clone(), pipeline, launcher.clone());
+        self.open_unlisted(session, launcher, inbox);
+    }
+
+    /// The same for what is no session to the outside: somebody who watches one.
+    pub(crate) fn open_unlisted(&self, session: String, launcher: ServiceName, inbox: Inbox) {
         self.sessions().insert(session, Entry { inbox, launcher });
     }
 

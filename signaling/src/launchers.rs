@@ -11,8 +11,8 @@ use sightline_inventa::{CallError, Event as ServiceEvent, Inventa, Orchestrator}
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::rest::{WorkerView, WorkerViews};
 use sightline_protocol::rpc::{
-    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted,
-    SessionStop, info, method,
+    Done, IceCandidate, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted, SessionStop,
+    info, method,
 };
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::broadcast::error::RecvError;
@@ -24,7 +24,7 @@ use crate::session::Placement;
 mod choice;
 
 use choice::Launcher;
-pub(crate) use choice::{no_launcher, no_worker, workers_keep_crashing};
+pub(crate) use choice::{Need, no_launcher, no_worker, workers_keep_crashing};
 
 const RPC_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pipeline may take a while until it has its candidates.
@@ -76,8 +76,8 @@ impl Launchers {
         !self.orchestrator.services(kind::INFERENCE).is_empty()
     }
 
-    /// The launcher for a session of that pipeline.
-    pub(crate) async fn place(&self, pipeline: &str, kind: PipelineKind) -> Result<Placement, Failure> {
+    /// The launcher for a session.
+    pub(crate) async fn place(&self, need: Need<'_>) -> Result<Placement, Failure> {
         let mut launchers = self.look().await;
         for launcher in &mut launchers {
             // Its own count may be a heartbeat old.
@@ -86,8 +86,7 @@ impl Launchers {
                 launcher.max_sessions = Some(launcher.sessions);
             }
         }
-        choice::choose(&launchers, pipeline, kind, self.has_worker())
-            .map_err(|failure| self.with_hint(failure))
+        choice::choose(&launchers, need, self.has_worker()).map_err(|failure| self.with_hint(failure))
     }
 
     /// A launcher that has just refused knows better when there will be room.
@@ -105,15 +104,14 @@ impl Launchers {
         &self,
         placement: &Placement,
         refusal: &Failure,
-        pipeline: &str,
-        kind: PipelineKind,
+        need: Need<'_>,
     ) -> Option<Placement> {
         if refusal.id != ErrorId::TooManySessions {
             return None;
         }
         let said = (Instant::now(), refusal.retry_after_secs);
         self.refusals().insert(placement.launcher.clone(), said);
-        let next = self.place(pipeline, kind).await.ok()?;
+        let next = self.place(need).await.ok()?;
         tracing::info!(from = %placement.launcher, to = %next.launcher, %refusal, "tried on the next launcher");
         Some(next)
     }
@@ -154,7 +152,7 @@ impl Launchers {
         Ok(PipelineList { pipelines })
     }
 
-    /// Starts a session and returns its offer as JSON text.
+    /// Starts a session and returns its SDP (an offer, or the answer to the client's) as JSON text.
     pub(crate) async fn start(&self, placement: &Placement, start: &SessionStart) -> Result<String, Failure> {
         let launcher = &placement.launcher;
         if placement.v1 {
@@ -172,15 +170,14 @@ impl Launchers {
         to_json(&offer)
     }
 
-    /// Starts a session that has no peer.
-    pub(crate) async fn start_source(
+    /// Starts a session that has no peer, or whose peer made an offer.
+    pub(crate) async fn begin(
         &self,
         placement: &Placement,
         start: &SessionStart,
-    ) -> Result<(), Failure> {
-        self.call::<SessionStarted>(&placement.launcher, method::SESSION_START, start, START_TIMEOUT)
+    ) -> Result<SessionStarted, Failure> {
+        self.call(&placement.launcher, method::SESSION_START, start, START_TIMEOUT)
             .await
-            .map(drop)
     }
 
     /// The workers that are registered, and what each says of itself.

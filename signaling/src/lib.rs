@@ -5,18 +5,22 @@
 //! | [`config`] | arguments, environment, and what they come to |
 //! | [`session`] | the protocol of one connection, without IO |
 //! | `websocket`, `outbox` | one connection's IO |
+//! | `keeper` | sessions that no connection looks after: of REST, WHIP and WHEP |
 //! | `hub` | which session is which connection's |
 //! | `launchers` | who runs a session, and the calls to it |
 //! | `predictions`, `bridge` | results on their way to the session they belong to |
 //! | `tenants` | who may join |
 //! | `book` | what is known of each session |
 //! | `rest` | the API under `/api/v1` |
+//! | `whip` | publishing by WHIP, watching by WHEP |
+//! | `sdp` | what a client's SDP must be like |
 //! | `server`, `ready`, `metrics`, `ui` | HTTP |
 
 mod book;
 mod bridge;
 pub mod config;
 mod hub;
+mod keeper;
 mod launchers;
 mod metrics;
 mod outbox;
@@ -24,11 +28,13 @@ mod predictions;
 mod ready;
 mod rest;
 mod rpc;
+mod sdp;
 mod server;
 pub mod session;
 mod tenants;
 mod ui;
 mod websocket;
+mod whip;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +55,7 @@ use crate::launchers::Launchers;
 use crate::predictions::Predictions;
 use crate::session::Bucket;
 use crate::tenants::Tenants;
+use crate::whip::Resources;
 
 /// Connections at the same time.
 pub(crate) const MAX_CONNECTIONS: usize = 1024;
@@ -60,8 +67,10 @@ pub(crate) struct Services {
     pub(crate) settings: Arc<session::Settings>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) book: Arc<Book>,
-    /// How many sessions REST may start.
+    /// How many sessions may be started by request.
     pub(crate) starts: Mutex<Bucket>,
+    /// Sessions that WHIP and WHEP gave an address.
+    pub(crate) resources: Resources,
     pub(crate) launchers: Launchers,
     pub(crate) tenants: Tenants,
     pub(crate) predictions: Predictions,
@@ -149,6 +158,7 @@ async fn connect(
         hub,
         book,
         starts: Mutex::new(rest::starts()),
+        resources: Resources::default(),
         tenants,
         predictions,
         connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),

@@ -15,9 +15,10 @@ use warp::ws::Ws;
 use warp::{Filter, Rejection};
 
 use crate::rest::problem::Refusal;
-use crate::rest::request::{self, Request};
+use crate::rest::request::{Query, Request, body as body_pieces};
 use crate::rest::{self, fresh};
 use crate::session::MAX_MESSAGE_BYTES;
+use crate::whip::{self, Protocol};
 use crate::{Services, metrics, ready, ui, websocket};
 
 /// How long requests in flight may take when the server stops.
@@ -73,9 +74,15 @@ fn routes(
         .and(with_services.clone())
         .map(|services: Arc<Services>| metrics::answer(&services));
     let api = warp::path("api")
-        .and(api_request())
-        .and(with_services)
+        .and(request())
+        .and(with_services.clone())
         .then(|request: Request, services: Arc<Services>| rest::answer(services, request));
+    let media = |path: &'static str, protocol: Protocol| {
+        warp::path(path)
+            .and(request())
+            .and(with_services.clone())
+            .then(move |request, services| whip::answer(services, request, protocol))
+    };
 
     websocket
         .or(healthz)
@@ -86,6 +93,10 @@ fn routes(
         .unify()
         .or(api)
         .unify()
+        .or(media("whip", Protocol::Whip))
+        .unify()
+        .or(media("whep", Protocol::Whep))
+        .unify()
         .or(ui::files(ui_dir))
         .unify()
         .recover(rejected)
@@ -94,17 +105,19 @@ fn routes(
         .boxed()
 }
 
-/// Every request as it is: the API says itself what it does not take.
-fn api_request() -> impl Filter<Extract = (Request,), Error = Rejection> + Clone {
+/// Every request as it is: whoever answers it says what it does not take.
+fn request() -> impl Filter<Extract = (Request,), Error = Rejection> + Clone {
     warp::method()
         .and(warp::path::full())
+        .and(warp::query::<Query>())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .map(|method, path: FullPath, headers, body| Request {
+        .map(|method, path: FullPath, query, headers, body| Request {
             method,
             path: path.as_str().to_owned(),
+            query,
             headers,
-            body: request::body(body),
+            body: body_pieces(body),
         })
 }
 

@@ -10,16 +10,20 @@ use std::time::{Duration, Instant};
 use sightline_protocol::prediction::PredictionHeader;
 use sightline_protocol::rpc::{IceCandidate, SessionPhase, SessionStart};
 use sightline_protocol::ws::{
-    ClientMessage, ErrorData, Join, PROTOCOL, ServerMessage, SessionState, WELCOME, Welcome,
+    ClientMessage, ErrorData, Join, PROTOCOL, Sdp, ServerMessage, SessionState, WELCOME, Welcome,
 };
 use sightline_protocol::{ErrorId, Failure};
 
+use crate::sdp::{self, Flow};
+
+mod active;
 mod bucket;
 mod freshness;
 #[cfg(test)]
 mod tests;
 mod types;
 
+use active::{Active, Stage, rank, release};
 pub(crate) use bucket::Bucket;
 pub(crate) use freshness::Freshness;
 pub use types::{Action, Event, Placement, Settings};
@@ -71,35 +75,6 @@ enum State {
     Idle(Instant),
     Active(Box<Active>),
     Closed,
-}
-
-struct Active {
-    id: String,
-    join: Join,
-    stage: Stage,
-    deadline: Option<Instant>,
-    placement: Option<Placement>,
-    /// What the client was last told.
-    phase: SessionPhase,
-    /// The client's candidates that came before its answer was accepted.
-    early: Vec<IceCandidate>,
-    /// The launcher's candidates that overtook its offer.
-    overtaking: Vec<IceCandidate>,
-    freshness: Freshness,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    /// A launcher is being looked for.
-    Placing,
-    /// The launcher makes its offer.
-    Starting,
-    /// The client makes its answer.
-    Offered,
-    /// The launcher takes the answer.
-    Accepting,
-    /// The answer was taken.
-    Running,
 }
 
 impl Session {
@@ -199,7 +174,7 @@ impl Session {
         }
     }
 
-    fn join(&mut self, join: Join, now: Instant) -> Vec<Action> {
+    fn join(&mut self, mut join: Join, now: Instant) -> Vec<Action> {
         if let State::Active(_) = self.state {
             let failure = bad_message("this connection has a session already: open another one");
             return vec![self.error(failure)];
@@ -209,11 +184,20 @@ impl Session {
         if join.tenant_id.len() > MAX_NAME_BYTES || pipeline.len() > MAX_NAME_BYTES {
             return vec![self.join_error(bad_message("the names in Join are too long"))];
         }
+        join.sdp = join.sdp.filter(|_| self.extended);
+        if let Some(text) = join.sdp.take() {
+            match sdp::offer(&text, Flow::ClientSends) {
+                Ok((offer, _)) => join.sdp = Some(offer),
+                Err(failure) => return vec![self.join_error(failure)],
+            }
+        }
+        let client_offers = join.sdp.is_some();
         let id = (self.new_id)();
         let place = Action::Place {
             session: id.clone(),
             tenant: join.tenant_id.clone(),
             pipeline: pipeline.clone(),
+            client_offers,
         };
         self.state = State::Active(Box::new(Active {
             id,
@@ -221,6 +205,7 @@ impl Session {
                 pipeline: Some(pipeline),
                 ..join
             },
+            client_offers,
             stage: Stage::Placing,
             deadline: Some(now + OFFER_TIMEOUT),
             placement: None,
@@ -249,7 +234,7 @@ impl Session {
             params: active.join.params.clone(),
             reply_to,
             trickle: active.join.protocol.is_some_and(|protocol| protocol >= PROTOCOL),
-            offer: None,
+            offer: active.join.sdp.take(),
             silence_secs: Some(PEER_SILENCE_SECS),
         };
         let session = active.id.clone();
@@ -288,6 +273,7 @@ impl Session {
                 .collect();
         };
         match result {
+            Ok(answer) if active.client_offers => self.answered(&answer, placement, now),
             Ok(offer) => {
                 active.stage = Stage::Offered;
                 // Another launcher than was thought of, where that one was full.
@@ -301,6 +287,26 @@ impl Session {
             }
             Err(failure) => self.fail(failure, now),
         }
+    }
+
+    /// The launcher has answered the client's offer, which `answer` is as JSON.
+    fn answered(&mut self, answer: &str, placement: Placement, now: Instant) -> Vec<Action> {
+        let State::Active(active) = &mut self.state else {
+            return Vec::new();
+        };
+        active.placement = Some(placement);
+        let Ok(answer) = serde_json::from_str::<Sdp>(answer) else {
+            let failure = Failure::new(ErrorId::Internal, "the launcher's answer cannot be read");
+            return self.fail(failure, now);
+        };
+        let candidates = std::mem::take(&mut active.overtaking);
+        let mut actions: Vec<_> = std::iter::once(ServerMessage::SdpAnswer(answer))
+            .chain(candidates.into_iter().map(ServerMessage::IceCandidate))
+            .map(Action::Send)
+            .collect();
+        actions.extend(active.run());
+        actions.extend(self.tell(SessionPhase::Connecting));
+        actions
     }
 
     fn answer(&mut self, sdp: String, now: Instant) -> Vec<Action> {
@@ -330,20 +336,7 @@ impl Session {
         if let Err(failure) = result {
             return self.fail(failure, now);
         }
-        active.stage = Stage::Running;
-        active.deadline = None;
-        let early = std::mem::take(&mut active.early);
-        let mut actions: Vec<_> = match &active.placement {
-            Some(placement) => early
-                .into_iter()
-                .map(|candidate| Action::Candidate {
-                    placement: placement.clone(),
-                    session: active.id.clone(),
-                    candidate,
-                })
-                .collect(),
-            None => Vec::new(),
-        };
+        let mut actions = active.run();
         actions.extend(self.tell(SessionPhase::Connecting));
         actions
     }
@@ -359,6 +352,11 @@ impl Session {
         if !plain {
             return vec![self.error(bad_message("this candidate is not one line of at most 1 KiB"))];
         }
+        let is_early = match active.stage {
+            Stage::Placing | Stage::Starting => active.client_offers,
+            Stage::Offered | Stage::Accepting => true,
+            Stage::Running => false,
+        };
         match (active.stage, active.placement.clone()) {
             // A v1 bridge has all candidates in the SDP.
             (_, Some(placement)) if placement.v1 => Vec::new(),
@@ -367,12 +365,12 @@ impl Session {
                 session: active.id.clone(),
                 candidate,
             }],
-            (Stage::Offered | Stage::Accepting, _) if active.early.len() < MAX_EARLY_CANDIDATES => {
+            _ if is_early && active.early.len() < MAX_EARLY_CANDIDATES => {
                 active.early.push(candidate);
                 Vec::new()
             }
-            (Stage::Offered | Stage::Accepting, _) => {
-                vec![self.error(bad_message("more than 32 candidates before the answer was taken"))]
+            _ if is_early => {
+                vec![self.error(bad_message("more than 32 candidates before there was an answer"))]
             }
             _ => vec![self.error(bad_message("a candidate before the offer"))],
         }
@@ -452,7 +450,7 @@ impl Session {
         let failure = match late {
             Stage::Placing | Stage::Starting => Failure::new(
                 ErrorId::SessionFailed,
-                "the pipeline made no offer within 10 s; try again, or look into the launcher's log",
+                "the pipeline made no offer (or answer) within 10 s; try again, or look into the launcher's log",
             ),
             Stage::Offered => bad_message("the offer was not answered within 30 s"),
             Stage::Accepting | Stage::Running => Failure::new(
@@ -590,31 +588,6 @@ impl Session {
             } => vec![Action::Stop { placement, session }],
             _ => Vec::new(),
         }
-    }
-}
-
-fn release(active: Active, stop: bool) -> Vec<Action> {
-    let Some(placement) = active.placement else {
-        return Vec::new();
-    };
-    let mut actions = vec![Action::Shut {
-        session: active.id.clone(),
-    }];
-    if stop {
-        actions.push(Action::Stop {
-            placement,
-            session: active.id,
-        });
-    }
-    actions
-}
-
-fn rank(phase: SessionPhase) -> u8 {
-    match phase {
-        SessionPhase::Starting => 0,
-        SessionPhase::Connecting => 1,
-        SessionPhase::Connected => 2,
-        SessionPhase::Ended | SessionPhase::Failed => 3,
     }
 }
 

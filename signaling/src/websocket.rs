@@ -13,6 +13,7 @@ use warp::ws::{Message, WebSocket};
 
 use crate::Services;
 use crate::hub::Inbox;
+use crate::launchers::Need;
 use crate::outbox::Outbox;
 use crate::session::{Action, Event, Session};
 
@@ -170,9 +171,10 @@ impl Connection {
                     session,
                     tenant,
                     pipeline,
+                    client_offers,
                 } => {
                     let result = match services.tenants.check(&tenant).await {
-                        Ok(()) => launchers.place(&pipeline, PipelineKind::Session).await,
+                        Ok(()) => launchers.place(need(&pipeline, client_offers)).await,
                         Err(failure) => Err(failure),
                     };
                     report(&session, result.as_ref().err());
@@ -182,8 +184,8 @@ impl Connection {
                     let result = loop {
                         let result = launchers.start(&placement, &start).await;
                         let Err(refusal) = &result else { break result };
-                        let next =
-                            launchers.instead_of(&placement, refusal, &start.pipeline, PipelineKind::Session);
+                        let need = need(&start.pipeline, start.offer.is_some());
+                        let next = launchers.instead_of(&placement, refusal, need);
                         let Some(next) = next.await else { break result };
                         services.hub.relocate(&start.session, next.launcher.clone());
                         placement = next;
@@ -231,6 +233,14 @@ impl Connection {
                 _ => {}
             }
         });
+    }
+}
+
+fn need(pipeline: &str, client_offers: bool) -> Need<'_> {
+    Need {
+        pipeline,
+        kind: PipelineKind::Session,
+        client_offers,
     }
 }
 

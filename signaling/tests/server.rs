@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Client, SECOND, Scene, Service, eventually};
+use support::{Client, SECOND, Scene, Service, eventually, sdp};
 
 #[tokio::test]
 async fn a_v1_client_gets_its_offer_and_its_predictions() {
@@ -67,14 +67,17 @@ async fn a_client_of_protocol_2_hears_of_everything() {
     assert_eq!(
         state,
         json!({"session": session, "state": "starting",
-            "ice_servers": [{"urls": ["stun:stun.example.org:3478"]}]})
+        "ice_servers": [
+            {"urls": ["stun:stun.example.org:3478"]},
+            {"urls": ["turn:turn.example.org:3478"], "username": "alice", "credential": "secret"},
+        ]})
     );
     client.expect("SdpOffer").await;
     let start = launcher.expect("session-start").await.json();
     assert_eq!(
         start,
         json!({"session": session, "pipeline": "webrtc-local", "params": {"fps": 15},
-            "reply_to": "svc:sgn:test", "trickle": true})
+            "reply_to": "svc:sgn:test", "trickle": true, "silence_secs": 30})
     );
 
     // Its own candidate overtakes the answer; the launcher gets them in order.
@@ -504,6 +507,28 @@ async fn stopping_tells_everybody() {
 }
 
 #[tokio::test]
+async fn a_client_that_offers_is_answered() {
+    let (scene, mut launcher, _worker) = Scene::ready().await;
+    let mut client = scene.client().await;
+    let join = json!({"tenantId": "defaultTenant", "protocol": 2, "sdp": sdp::offer("sendonly")});
+    client.send("Join", join).await;
+    let session = client.expect("SessionState").await["session"].clone();
+    let start = launcher.expect("session-start").await.json();
+    assert!(start["offer"].as_str().unwrap().contains("m=video"), "{start}");
+    let answer = client.expect("SdpAnswer").await;
+    assert_eq!(answer, json!({"sdp": sdp::answer("recvonly")}));
+    assert_eq!(client.expect("SessionState").await["state"], "connecting");
+    let candidate = json!({"candidate": "candidate:1 1 udp 1 127.0.0.1 9 typ host", "sdpMLineIndex": 1});
+    client.send("IceCandidate", candidate).await;
+    assert_eq!(
+        launcher.expect("session-candidate").await.json()["session"],
+        session
+    );
+    client.close().await;
+    launcher.expect("session-stop").await;
+}
+
+#[tokio::test]
 async fn pipelines_are_listed() {
     let (scene, _launcher, _worker) = Scene::ready().await;
     let _second = Service::launcher(&scene.redis, "test2").await;
@@ -515,8 +540,17 @@ async fn pipelines_are_listed() {
         .iter()
         .map(|pipeline| pipeline["name"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(names, ["uri-detect", "webrtc-detect", "webrtc-local"]);
-    assert_eq!(list.json()["pipelines"][1]["needs_worker"], true);
+    assert_eq!(
+        names,
+        [
+            "uri-detect",
+            "webrtc-annotated",
+            "webrtc-detect",
+            "webrtc-local",
+            "whep-view"
+        ]
+    );
+    assert_eq!(list.json()["pipelines"][2]["needs_worker"], true);
 }
 
 #[tokio::test]

@@ -9,6 +9,15 @@ use crate::session::{DEFAULT_PIPELINE, Placement};
 /// In so many seconds a session of a full launcher may have ended; nobody knows.
 const A_SESSIONS_END: u32 = 15;
 
+/// What a session wants of its launcher.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need<'a> {
+    pub(crate) pipeline: &'a str,
+    pub(crate) kind: PipelineKind,
+    /// It comes with an offer of the client, which v1's bridge cannot answer.
+    pub(crate) client_offers: bool,
+}
+
 /// What is known of a launcher.
 #[derive(Debug, Clone)]
 pub(crate) struct Launcher {
@@ -34,13 +43,14 @@ impl Launcher {
     }
 
     /// What this launcher knows of a pipeline: whether it needs a worker, if it has it at all.
-    fn needs_worker(&self, pipeline: &str, kind: PipelineKind) -> Option<bool> {
+    fn needs_worker(&self, need: Need<'_>) -> Option<bool> {
         if self.v1 {
-            return (pipeline == DEFAULT_PIPELINE && kind == PipelineKind::Session).then_some(true);
+            let able = need.pipeline == DEFAULT_PIPELINE && need.kind == PipelineKind::Session;
+            return (able && !need.client_offers).then_some(true);
         }
         self.pipelines
             .iter()
-            .find(|info| info.name == pipeline && info.kind == kind)
+            .find(|info| info.name == need.pipeline && info.kind == need.kind)
             .map(|info| info.needs_worker)
     }
 }
@@ -48,8 +58,7 @@ impl Launcher {
 /// The least loaded launcher that has the pipeline.
 pub(crate) fn choose(
     launchers: &[Launcher],
-    pipeline: &str,
-    kind: PipelineKind,
+    need: Need<'_>,
     worker_there: bool,
 ) -> Result<Placement, Failure> {
     if launchers.is_empty() {
@@ -57,10 +66,10 @@ pub(crate) fn choose(
     }
     let able: Vec<(&Launcher, bool)> = launchers
         .iter()
-        .filter_map(|launcher| Some((launcher, launcher.needs_worker(pipeline, kind)?)))
+        .filter_map(|launcher| Some((launcher, launcher.needs_worker(need)?)))
         .collect();
     if able.is_empty() {
-        return Err(unknown_pipeline(launchers, pipeline, kind));
+        return Err(unknown_pipeline(launchers, need));
     }
     if !worker_there && able.iter().all(|(_, needs_worker)| *needs_worker) {
         return Err(no_worker());
@@ -97,11 +106,12 @@ pub(crate) fn workers_keep_crashing(reason: String) -> Failure {
     Failure::new(ErrorId::NoWorker, words)
 }
 
-fn unknown_pipeline(launchers: &[Launcher], wanted: &str, kind: PipelineKind) -> Failure {
+fn unknown_pipeline(launchers: &[Launcher], need: Need<'_>) -> Failure {
+    let wanted = need.pipeline;
     let mut names: Vec<&str> = launchers
         .iter()
         .flat_map(|launcher| &launcher.pipelines)
-        .filter(|info| info.kind == kind)
+        .filter(|info| info.kind == need.kind)
         .map(|info| info.name.as_str())
         .collect();
     names.sort_unstable();
@@ -162,11 +172,16 @@ mod tests {
         }
     }
 
+    fn session(pipeline: &str) -> Need<'_> {
+        Need {
+            pipeline,
+            kind: PipelineKind::Session,
+            client_offers: false,
+        }
+    }
+
     fn chosen(launchers: &[Launcher], pipeline: &str) -> String {
-        choose(launchers, pipeline, PipelineKind::Session, true)
-            .unwrap()
-            .launcher
-            .id
+        choose(launchers, session(pipeline), true).unwrap().launcher.id
     }
 
     #[test]
@@ -181,37 +196,38 @@ mod tests {
     #[test]
     fn a_v1_bridge_takes_the_default_pipeline_only() {
         let bridge = [v1_bridge("old", 0)];
-        assert!(
-            choose(&bridge, "webrtc-detect", PipelineKind::Session, true)
-                .unwrap()
-                .v1
-        );
-        let error = choose(&bridge, "webrtc-local", PipelineKind::Session, true).unwrap_err();
+        assert!(choose(&bridge, session("webrtc-detect"), true).unwrap().v1);
+        let error = choose(&bridge, session("webrtc-local"), true).unwrap_err();
         assert_eq!(error.id, ErrorId::UnknownPipeline);
+        let offering = Need {
+            client_offers: true,
+            ..session("webrtc-detect")
+        };
+        assert!(choose(&bridge, offering, true).is_err());
+        let both = [v1_bridge("a", 0), launcher("b", 3, 4)];
+        assert_eq!(choose(&both, offering, true).unwrap().launcher.id, "b");
     }
 
     #[test]
     fn refusals_say_what_is_missing() {
         let id = |launchers: &[Launcher], pipeline, worker| {
-            choose(launchers, pipeline, PipelineKind::Session, worker)
-                .unwrap_err()
-                .id
+            choose(launchers, session(pipeline), worker).unwrap_err().id
         };
         assert_eq!(id(&[], "webrtc-detect", true), ErrorId::NoLauncher);
         let full = [launcher("a", 4, 4)];
         assert_eq!(id(&full, "webrtc-detect", true), ErrorId::TooManySessions);
         let free = [launcher("a", 0, 4)];
         assert_eq!(id(&free, "webrtc-detect", false), ErrorId::NoWorker);
-        assert!(choose(&free, "webrtc-local", PipelineKind::Session, false).is_ok());
+        assert!(choose(&free, session("webrtc-local"), false).is_ok());
         // A worker's pipeline is not for clients.
         assert_eq!(id(&free, "yolox-worker", true), ErrorId::UnknownPipeline);
-        let error = choose(&free, "webrtc-detct", PipelineKind::Session, true).unwrap_err();
+        let error = choose(&free, session("webrtc-detct"), true).unwrap_err();
         assert!(
             error.message.contains("Did you mean `webrtc-detect`?"),
             "{}",
             error.message
         );
-        let error = choose(&free, "zzz", PipelineKind::Session, true).unwrap_err();
+        let error = choose(&free, session("zzz"), true).unwrap_err();
         assert!(
             error.message.contains("There are: webrtc-detect, webrtc-local."),
             "{}",

@@ -4,16 +4,15 @@
 //! |---|---|
 //! | [`routes`] | which request is which operation |
 //! | [`request`] | what a request must be like |
-//! | [`sessions`], [`keeper`] | start, see and stop a session |
+//! | [`sessions`] | start, see and stop a session |
 //! | [`params`] | a pipeline's parameters: their schema, and what is wrong with given ones |
 //! | [`events`] | predictions as Server-Sent Events |
 //! | [`problem`] | what went wrong, as RFC 9457 says it |
 //! | [`openapi`] | all of that for programs |
 
 mod events;
-mod keeper;
 mod openapi;
-mod params;
+pub(crate) mod params;
 pub(crate) mod problem;
 pub(crate) mod request;
 mod routes;
@@ -74,7 +73,7 @@ async fn describe(services: &Services, name: &str) -> Result<PipelineView, Refus
     Ok(PipelineView { info, params_schema })
 }
 
-async fn pipeline(services: &Services, name: &str) -> Result<PipelineInfo, Refusal> {
+pub(crate) async fn pipeline(services: &Services, name: &str) -> Result<PipelineInfo, Refusal> {
     let pipelines = services.launchers.pipelines().await?.pipelines;
     let known = pipelines.iter().find(|info| info.name == name).cloned();
     known.ok_or_else(|| params::unknown_pipeline(&pipelines, name).into())

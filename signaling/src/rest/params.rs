@@ -9,6 +9,8 @@ use sightline_protocol::rest::Flaw;
 use sightline_protocol::rpc::{ParamInfo, ParamType, Params, PipelineInfo};
 use sightline_protocol::{ErrorId, Failure};
 
+use super::problem::Refusal;
+
 /// Longest text, as the launcher has it.
 const MAX_TEXT_BYTES: usize = 4096;
 /// From this likeness on a name is taken for a misspelling.
@@ -72,7 +74,7 @@ fn is_required(param: &ParamInfo) -> bool {
 }
 
 /// All that is wrong, each with the place in the request's body.
-pub(super) fn flaws(known: &BTreeMap<String, ParamInfo>, given: &Params) -> Vec<Flaw> {
+pub(crate) fn flaws(known: &BTreeMap<String, ParamInfo>, given: &Params) -> Vec<Flaw> {
     let flaw = |name: &str, detail: String| Flaw {
         pointer: format!("/params/{}", name.replace('~', "~0").replace('/', "~1")),
         detail,
@@ -91,6 +93,18 @@ pub(super) fn flaws(known: &BTreeMap<String, ParamInfo>, given: &Params) -> Vec<
         }
     }
     flaws
+}
+
+/// A launcher knows more of parameters than can be told here: models, and what addresses are open.
+pub(crate) fn refused(failure: Failure) -> Refusal {
+    if failure.id != ErrorId::InvalidParam {
+        return failure.into();
+    }
+    let flaw = Flaw {
+        pointer: "/params".to_owned(),
+        detail: failure.message,
+    };
+    Refusal::flaws(ErrorId::InvalidParam, vec![flaw])
 }
 
 fn wrong(param: &ParamInfo, value: &Value) -> Option<String> {

@@ -1,9 +1,11 @@
 //! What a request must be like: its media types, the size and pace of its body.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
+use sightline_protocol::{ErrorId, Failure};
 use warp::Buf;
 use warp::http::header::{ACCEPT, CONTENT_TYPE};
 use warp::http::{HeaderMap, Method, StatusCode};
@@ -18,9 +20,13 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pieces of a body as they come; none when it is cut off.
 pub(crate) type Body = Pin<Box<dyn Stream<Item = Option<Vec<u8>>> + Send>>;
 
+/// Names and values, decoded; of a name that comes twice the last one.
+pub(crate) type Query = BTreeMap<String, String>;
+
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: String,
+    pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
 }
@@ -54,18 +60,33 @@ impl Request {
         Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", detail))
     }
 
-    /// The body, which must be JSON: 415, 413 or 408 if it is not, is too long or does not come.
     pub(super) async fn json_body(self) -> Result<Vec<u8>, Refusal> {
+        self.body_of(JSON, MAX_BODY_BYTES).await
+    }
+
+    /// The body, which must be a text of this media type; `id` if it is not UTF-8.
+    pub(crate) async fn text(
+        self,
+        media_type: &str,
+        max_bytes: usize,
+        id: ErrorId,
+    ) -> Result<String, Refusal> {
+        let bytes = self.body_of(media_type, max_bytes).await?;
+        String::from_utf8(bytes).map_err(|_| Failure::new(id, "the body is not UTF-8 text").into())
+    }
+
+    /// The body: 415, 413 or 408 if it is of another type, is too long or does not come.
+    async fn body_of(self, media_type: &str, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
         let content_type = self.header(CONTENT_TYPE).unwrap_or_default();
-        if !covers(content_type, JSON) || content_type.starts_with('*') {
-            let detail = format!("send the body as `Content-Type: {JSON}`");
+        if !covers(content_type, media_type) || content_type.contains('*') {
+            let detail = format!("send the body as `Content-Type: {media_type}`");
             return Err(Refusal::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
                 detail,
             ));
         }
-        tokio::time::timeout(BODY_TIMEOUT, collect(self.body))
+        tokio::time::timeout(BODY_TIMEOUT, collect(self.body, max_bytes))
             .await
             .unwrap_or_else(|_| {
                 let detail = format!("the body did not come within {BODY_TIMEOUT:?}");
@@ -78,7 +99,7 @@ impl Request {
     }
 }
 
-async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {
+async fn collect(mut body: Body, max_bytes: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     while let Some(piece) = body.next().await {
         let Some(piece) = piece else {
@@ -88,8 +109,8 @@ async fn collect(mut body: Body) -> Result<Vec<u8>, Refusal> {
                 "the body was cut off",
             ));
         };
-        if bytes.len() + piece.len() > MAX_BODY_BYTES {
-            let detail = format!("the body is longer than {MAX_BODY_BYTES} bytes");
+        if bytes.len() + piece.len() > max_bytes {
+            let detail = format!("the body is longer than {max_bytes} bytes");
             return Err(Refusal::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
@@ -141,7 +162,8 @@ mod tests {
     #[tokio::test]
     async fn bodies_are_bounded() {
         let pieces = |count: usize| -> Body { Box::pin(stream::iter(vec![Some(vec![0; 1024]); count])) };
-        assert_eq!(collect(pieces(64)).await.unwrap().len(), MAX_BODY_BYTES);
+        let collect = |body| collect(body, 64 * 1024);
+        assert_eq!(collect(pieces(64)).await.unwrap().len(), 64 * 1024);
         assert_eq!(collect(pieces(65)).await.unwrap_err().status, 413);
         let cut: Body = Box::pin(stream::iter([Some(vec![0]), None]));
         assert_eq!(collect(cut).await.unwrap_err().status, 400);

@@ -1,26 +1,21 @@
 //! Sessions by request: start, see, stop.
 
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use serde_json::Value;
 use sightline_protocol::rest::{Flaw, SessionRequest, SessionView};
-use sightline_protocol::rpc::{PipelineKind, SessionStart};
+use sightline_protocol::rpc::PipelineKind;
 use sightline_protocol::{ErrorId, Failure};
-use tokio::sync::mpsc;
 use warp::http::StatusCode;
 use warp::http::header::LOCATION;
 use warp::reply::{Reply, Response};
 
 use super::problem::Refusal;
 use super::request::Request;
-use super::{fresh, keeper, params, pipeline};
+use super::{fresh, params, pipeline};
 use crate::Services;
+use crate::keeper::{self, Begun, Wanted};
 use crate::session::Placement;
-use crate::websocket::session_id;
-
-/// Events that may wait for a session's keeper.
-const MAX_EVENTS: usize = 256;
 
 pub(super) fn view(services: &Services, session: &str) -> Result<SessionView, Refusal> {
     services.book.view(session).ok_or_else(|| unknown(session).into())
@@ -35,38 +30,17 @@ pub(super) fn unknown(session: &str) -> Failure {
 pub(super) async fn start(services: &Arc<Services>, request: Request) -> Result<Response, Refusal> {
     let wanted = read(&request.json_body().await?)?;
     check(services, &wanted).await?;
-    take_start(services)?;
-    // A task of its own: a client that goes away meanwhile leaves nothing half done.
-    let begun = services.tasks.spawn(begin(Arc::clone(services), wanted)).await;
-    let begun = begun.map_err(|error| Failure::new(ErrorId::Internal, error.to_string()))?;
-    let session = begun.map_err(refused)?;
+    let wanted = Wanted {
+        pipeline: wanted.pipeline,
+        kind: PipelineKind::Source,
+        params: wanted.params,
+        peer: None,
+    };
+    let Begun { session, .. } = keeper::begin(services, wanted).await.map_err(params::refused)?;
     let view = view(services, &session)?;
     let reply = warp::reply::with_status(warp::reply::json(&view), StatusCode::CREATED);
     let address = format!("/api/v1/sessions/{session}");
     Ok(fresh(warp::reply::with_header(reply, LOCATION, address)).into_response())
-}
-
-/// A launcher knows more of parameters than can be told here: models, and what addresses are open.
-fn refused(failure: Failure) -> Refusal {
-    if failure.id != ErrorId::InvalidParam {
-        return failure.into();
-    }
-    let flaw = Flaw {
-        pointer: "/params".to_owned(),
-        detail: failure.message,
-    };
-    Refusal::flaws(ErrorId::InvalidParam, vec![flaw])
-}
-
-/// Counts a start; an error if it is one too many.
-fn take_start(services: &Services) -> Result<(), Failure> {
-    let mut starts = services.starts.lock().unwrap_or_else(PoisonError::into_inner);
-    if starts.take(Instant::now()) {
-        return Ok(());
-    }
-    let words = "too many sessions are being started; try again in a moment";
-    let seconds = starts.wait().as_secs_f64().ceil().max(1.0);
-    Err(Failure::new(ErrorId::RateLimited, words).again_in(seconds as u32))
 }
 
 /// What the body asks for: 400 if it is no JSON, 422 if it is JSON of something else.
@@ -102,7 +76,9 @@ async fn check(services: &Services, wanted: &SessionRequest) -> Result<(), Refus
                 Err(Refusal::flaws(ErrorId::InvalidParam, flaws))
             };
         }
-        PipelineKind::Session => "it needs a peer that sends its camera: join it by the WebSocket at /ws",
+        PipelineKind::Session => {
+            "it needs a peer that sends its camera: join it by the WebSocket at /ws, or publish to /whip"
+        }
         PipelineKind::Worker => "it is a worker's: launchers run it by themselves",
     };
     let detail = format!("the pipeline `{}` cannot be started here; {why}", known.name);
@@ -113,49 +89,6 @@ async fn check(services: &Services, wanted: &SessionRequest) -> Result<(), Refus
     ))
 }
 
-/// Starts it on a launcher, and has it looked after.
-async fn begin(services: Arc<Services>, wanted: SessionRequest) -> Result<String, Failure> {
-    let mut placement = services
-        .launchers
-        .place(&wanted.pipeline, PipelineKind::Source)
-        .await?;
-    let session = session_id();
-    let (inbox, events) = mpsc::channel(MAX_EVENTS);
-    services.predictions.subscribe(&session);
-    services.hub.open(
-        session.clone(),
-        wanted.pipeline.clone(),
-        placement.launcher.clone(),
-        inbox,
-    );
-    let start = SessionStart {
-        session: session.clone(),
-        pipeline: wanted.pipeline,
-        params: wanted.params,
-        reply_to: services.settings.reply_to.clone(),
-        trickle: false,
-        offer: None,
-        silence_secs: None,
-    };
-    while let Err(failure) = services.launchers.start_source(&placement, &start).await {
-        let launchers = &services.launchers;
-        let next = launchers.instead_of(&placement, &failure, &start.pipeline, PipelineKind::Source);
-        if let Some(next) = next.await {
-            services.hub.relocate(&session, next.launcher.clone());
-            placement = next;
-            continue;
-        }
-        keeper::shut(&services, &session);
-        services.book.forget(&session);
-        tracing::info!(session, reason = %failure.id, "refused");
-        return Err(failure);
-    }
-    tracing::info!(session, launcher = %placement.launcher, pipeline = start.pipeline, "session starts");
-    let keeper = keeper::keep(Arc::clone(&services), session.clone(), placement, events);
-    services.tasks.spawn(keeper);
-    Ok(session)
-}
-
 /// Ends the session if it has not ended, and says how it is now.
 pub(super) async fn stop(services: &Services, session: &str) -> Result<SessionView, Refusal> {
     let seen = view(services, session)?;
@@ -163,12 +96,7 @@ pub(super) async fn stop(services: &Services, session: &str) -> Result<SessionVi
     if let (false, Some(launcher)) = (seen.state.is_final(), launcher) {
         services.book.stopping(session);
         let placement = Placement { launcher, v1: false };
-        match services.launchers.stop(&placement, session.to_owned()).await {
-            Ok(()) => {}
-            // It has just ended by itself.
-            Err(failure) if failure.id == ErrorId::UnknownSession => {}
-            Err(failure) => return Err(failure.into()),
-        }
+        keeper::end(services, session, &placement).await?;
         services.book.abort(session);
     }
     view(services, session)

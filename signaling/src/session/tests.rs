@@ -193,6 +193,7 @@ fn a_v1_client_sees_v1_messages_only() {
             session: "s1".into(),
             tenant: "defaultTenant".into(),
             pipeline: DEFAULT_PIPELINE.into(),
+            client_offers: false,
         }]
     );
     let actions = scene.event(placed("s1", placement()));
@@ -620,4 +621,135 @@ fn a_pipeline_that_starts_for_a_client_that_left_is_stopped() {
     assert_eq!(scene.event(Event::Gone), [shut(), stop()]);
     assert_eq!(scene.event(offer("s1")), [stop()]);
     assert!(scene.event(Event::Tick).is_empty());
+}
+
+/// A client's own offer.
+fn client_offer() -> String {
+    let fingerprint = ["DA"; 32].join(":");
+    format!(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n\
+         c=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendonly\r\na=rtcp-mux\r\na=ice-ufrag:EsAw\r\n\
+         a=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n\
+         a=rtpmap:96 VP8/90000\r\n"
+    )
+}
+
+fn join_with(sdp: &str, protocol: u32) -> Value {
+    json!({"type": "Join", "data": {"tenantId": "defaultTenant", "protocol": protocol, "sdp": sdp}})
+}
+
+#[test]
+fn a_client_may_offer_itself() {
+    let mut scene = Scene::new();
+    let actions = scene.client(join_with(&client_offer(), 2));
+    assert!(
+        matches!(
+            &actions[..],
+            [Action::Place {
+                client_offers: true,
+                ..
+            }]
+        ),
+        "{actions:?}"
+    );
+    // Browsers trickle at once.
+    assert!(scene.client(candidate("candidate:a")).is_empty());
+    let actions = scene.event(placed("s1", placement()));
+    let Some(Action::Start { start, .. }) = actions.last() else {
+        panic!("{actions:?}")
+    };
+    assert!(
+        start.trickle
+            && start
+                .offer
+                .as_ref()
+                .is_some_and(|offer| offer.contains("m=video"))
+    );
+    assert!(scene.client(candidate("candidate:b")).is_empty());
+    let early = IceCandidate {
+        candidate: "candidate:c".into(),
+        sdp_m_line_index: Some(0),
+        sdp_mid: None,
+    };
+    let overtaking = Event::Candidate {
+        session: "s1".into(),
+        candidate: early,
+    };
+    assert!(scene.event(overtaking).is_empty());
+
+    let actions = scene.event(offer("s1"));
+    assert_eq!(
+        kinds(&actions),
+        ["SdpAnswer", "IceCandidate", "SessionState connecting"]
+    );
+    assert_eq!(sent(&actions)[0]["data"], json!({"sdp": "v=0\r\n"}));
+    let handed_on: Vec<_> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Candidate { candidate, .. } => Some(candidate.candidate.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(handed_on, ["candidate:a", "candidate:b"]);
+    // There is nothing left to answer, and nothing that is waited for.
+    let actions = scene.client(json!({"type": "SdpOfferAnswer", "data": {"sdp": "v=0"}}));
+    assert_eq!(kinds(&actions), ["Error bad-message"]);
+    assert!(scene.wait(120 * SECOND).is_empty());
+    let actions = scene.event(phase("s1", SessionPhase::Connected));
+    assert_eq!(kinds(&actions), ["SessionState connected"]);
+}
+
+#[test]
+fn an_offer_that_cannot_be_taken_starts_nothing() {
+    let mut scene = Scene::new();
+    for (bad, kind) in [
+        (String::new(), "JoinError bad-sdp"),
+        ("v=0".into(), "JoinError bad-sdp"),
+        (
+            client_offer().replace("sendonly", "recvonly"),
+            "JoinError unsupported-media",
+        ),
+    ] {
+        let actions = scene.client(join_with(&bad, 2));
+        assert_eq!(kinds(&actions), [kind], "{bad}");
+        assert_eq!(actions.len(), 1);
+    }
+    let actions = scene.client(join_with(&client_offer(), 2));
+    assert!(matches!(actions[..], [Action::Place { .. }]), "{actions:?}");
+}
+
+#[test]
+fn a_launcher_that_refuses_an_offer_or_garbles_its_answer_ends_the_session() {
+    for (result, kind) in [
+        (Err(failure(ErrorId::UnsupportedMedia)), "unsupported-media"),
+        (Ok("{}".to_owned()), "internal"),
+    ] {
+        let mut scene = Scene::new();
+        scene.client(join_with(&client_offer(), 2));
+        scene.event(placed("s1", placement()));
+        let actions = scene.event(Event::Offer {
+            session: "s1".into(),
+            placement: placement(),
+            result,
+        });
+        assert_eq!(kinds(&actions), ["SessionState failed"]);
+        assert_eq!(sent(&actions)[0]["data"]["reason"]["id"], kind);
+        assert_eq!(actions[1..], [shut(), stop()]);
+    }
+}
+
+#[test]
+fn an_offer_without_protocol_2_is_not_looked_at() {
+    let mut scene = Scene::new();
+    let actions = scene.client(join_with("hello", 1));
+    assert!(
+        matches!(
+            actions[..],
+            [Action::Place {
+                client_offers: false,
+                ..
+            }]
+        ),
+        "{actions:?}"
+    );
 }

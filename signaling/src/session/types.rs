@@ -39,7 +39,7 @@ pub enum Event {
     Offer {
         session: String,
         placement: Placement,
-        /// The offer as JSON text, `{"sdp":"…"}`.
+        /// The offer, or the answer to the client's, as JSON text, `{"sdp":"…"}`.
         result: Result<String, Failure>,
     },
     Accepted {
@@ -82,6 +82,8 @@ pub enum Action {
         session: String,
         tenant: String,
         pipeline: String,
+        /// The client made an offer, which not every launcher can answer.
+        client_offers: bool,
     },
     /// Listen for the session's predictions and for its launcher's events.
     Open {
@@ -93,7 +95,7 @@ pub enum Action {
     Shut {
         session: String,
     },
-    /// Start the pipeline: [`Event::Offer`].
+    /// Start the pipeline: [`Event::Offer`], also where the offer is the client's.
     Start {
         placement: Placement,
         start: SessionStart,

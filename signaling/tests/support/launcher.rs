@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SECOND;
 use super::redis_server::RedisServer;
+use super::sdp;
 
 /// A call that a service got.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ impl Heard {
     }
 }
 
+/// A pipeline with this parameter takes its time over the answer.
+pub(crate) const SLOW_FPS: u32 = 57;
+/// An address that launchers here refuse.
+pub(crate) const UNUSABLE: &str = "192.0.2.66";
 /// Before all others in the order of names.
 const FULL: &str = "full";
 
@@ -40,6 +45,12 @@ impl Service {
             ("max_sessions".into(), "4".into()),
         ];
         Self::start(redis, ServiceName::new("mb", id), info).await
+    }
+
+    /// There is always room for one more.
+    pub(crate) async fn roomy_launcher(redis: &RedisServer) -> Self {
+        let info = vec![("max_sessions".into(), "1000000".into())];
+        Self::start(redis, ServiceName::new("mb", "test"), info).await
     }
 
     /// It says that it can take sessions, and takes none.
@@ -68,11 +79,20 @@ impl Service {
         let is_full = name.id == FULL;
         let handler = move |request: Request| {
             let answer = answer(&request, is_full);
+            let is_slow = request
+                .args
+                .iter()
+                .any(|arg| arg.contains(&format!("\"fps\":{SLOW_FPS}")));
             if request.method != "pipeline-list" {
                 let Request { method, args, .. } = request;
                 sender.send(Heard { method, args }).ok();
             }
-            std::future::ready(answer)
+            async move {
+                if is_slow {
+                    tokio::time::sleep(SECOND).await;
+                }
+                answer
+            }
         };
         let config = Config::new(redis.client(), name);
         let inventa = Inventa::start(config, handler, shutdown.clone()).await.unwrap();
@@ -134,16 +154,29 @@ fn answer(request: &Request, is_full: bool) -> Answer {
             if start["pipeline"] == "uri-detect" {
                 return Ok(vec!["{}".into()]);
             }
+            if start["params"]["fps"] == json!(59) {
+                let words = "the pipeline has no codec that is offered: send VP8";
+                return Err(Failure::new(ErrorId::UnsupportedMedia, words).to_string());
+            }
+            if start["offer"].is_string() {
+                let watches = start["pipeline"] == "whep-view";
+                let sdp = sdp::answer(if watches { "sendonly" } else { "recvonly" });
+                return Ok(vec![json!({"sdp": sdp}).to_string()]);
+            }
             Ok(vec![json!({"sdp": "v=0\r\ns=a|b!c\r\n"}).to_string()])
         }
         "sdp-offer-req" => Ok(vec![r#"{"type":"offer","sdp":"v=0 from v1"}"#.into()]),
         "sdp-accept-offer-answer" => Ok(vec!["succeeded".into()]),
+        "session-candidate" if request.args[0].contains(UNUSABLE) => {
+            Err(Failure::new(ErrorId::BadMessage, "this candidate is of no use").to_string())
+        }
         "session-candidate" | "session-stop" => done(),
         other => Err(unknown_command(other)),
     }
 }
 
 fn pipelines() -> PipelineList {
+    let params = |params: Value| serde_json::from_value(params).unwrap();
     let pipeline = |name: &str, kind, needs_worker| PipelineInfo {
         name: name.into(),
         kind,
@@ -155,13 +188,26 @@ fn pipelines() -> PipelineList {
     PipelineList {
         pipelines: vec![
             pipeline("webrtc-local", PipelineKind::Session, false),
-            pipeline("webrtc-detect", PipelineKind::Session, true),
             PipelineInfo {
-                params: serde_json::from_value(json!({
+                params: params(json!({
+                    "fps": {"type": "integer", "default": 30, "min": 1, "max": 60},
+                    "smooth": {"type": "boolean", "default": false},
+                })),
+                ..pipeline("webrtc-detect", PipelineKind::Session, true)
+            },
+            PipelineInfo {
+                watchable: true,
+                ..pipeline("webrtc-annotated", PipelineKind::Session, false)
+            },
+            PipelineInfo {
+                params: params(json!({"session": {"type": "string"}})),
+                ..pipeline("whep-view", PipelineKind::Session, false)
+            },
+            PipelineInfo {
+                params: params(json!({
                     "uri": {"type": "string"},
                     "fps": {"type": "integer", "default": 30, "min": 1, "max": 60},
-                }))
-                .unwrap(),
+                })),
                 ..pipeline("uri-detect", PipelineKind::Source, false)
             },
         ],

@@ -4,7 +4,9 @@
 pub(crate) mod redis_server;
 
 mod client;
-mod launcher;
+pub(crate) mod http;
+pub(crate) mod launcher;
+pub(crate) mod sdp;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -100,10 +102,48 @@ fn config(redis: &RedisServer, address: SocketAddr, ui_dir: PathBuf) -> Config {
         address,
         redis: sightline_service::redis::Server::new(&redis.url()).unwrap(),
         ui_dir,
-        ice_servers: IceServers::new(&["stun:stun.example.org"], None, Duration::ZERO).unwrap(),
+        ice_servers: IceServers::new(
+            &["stun:stun.example.org", "turn:alice:secret@turn.example.org"],
+            None,
+            Duration::ZERO,
+        )
+        .unwrap(),
         workers_expected: true,
         id: "test".into(),
     }
+}
+
+/// What a client of WHIP or WHEP knows of its session.
+pub(crate) struct Published {
+    pub(crate) id: String,
+    /// Of the resource.
+    pub(crate) path: String,
+    pub(crate) etag: String,
+}
+
+impl Published {
+    pub(crate) fn new(scene: &Scene, response: &HttpResponse) -> Self {
+        assert_eq!(response.status, 201, "{}", response.body);
+        let origin = format!("http://{}", scene.address);
+        let path = response.header("location").strip_prefix(&origin).unwrap();
+        Self {
+            id: path.rsplit('/').next().unwrap().to_owned(),
+            path: path.to_owned(),
+            etag: response.header("etag").to_owned(),
+        }
+    }
+
+    pub(crate) fn if_match(&self) -> String {
+        format!("If-Match: {}\r\n", self.etag)
+    }
+}
+
+pub(crate) async fn publish_to(scene: &Scene, endpoint: &str, offer: &str) -> Published {
+    let headers = "Content-Type: application/sdp\r\n";
+    Published::new(
+        scene,
+        &send(scene.address, "POST", endpoint, headers, offer).await,
+    )
 }
 
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
@@ -118,10 +158,29 @@ pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     /// Lower case.
     pub(crate) head: String,
+    original_head: String,
     pub(crate) body: String,
 }
 
 impl HttpResponse {
+    /// All values of a header, which is named in lower case.
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.original_head.lines();
+        lines
+            .filter_map(|line| line.split_once(": "))
+            .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    /// The only value of a header.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        match self.headers(name)[..] {
+            [value] => value,
+            _ => panic!("not one `{name}` in {}", self.original_head),
+        }
+    }
+
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap()
     }
@@ -154,6 +213,7 @@ pub(crate) async fn send(
     HttpResponse {
         status: head[9..12].parse().unwrap(),
         head: head.to_lowercase(),
+        original_head: head.to_owned(),
         body: body.to_owned(),
     }
 }

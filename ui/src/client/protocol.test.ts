@@ -19,7 +19,7 @@ describe('the shared fixtures', () => {
     expect(fromServer.length).toBeGreaterThanOrEqual(11);
     const types = new Set(fromServer.map(([, sample]) => sample.type));
     expect([...types].sort()).toEqual(
-      ['Error', 'IceCandidate', 'JoinError', 'Prediction', 'SdpOffer', 'SessionState', 'Stats', 'Welcome'],
+      ['Error', 'IceCandidate', 'JoinError', 'Prediction', 'SdpAnswer', 'SdpOffer', 'SessionState', 'Stats', 'Welcome'],
     );
   });
 
@@ -85,7 +85,7 @@ describe('parseServerMessage', () => {
   });
 
   const data = [undefined, null, 7, 'text', [], {}, { id: '7' }, { sdp: 7 }, { session: 's', state: 'odd' }, { t0: 1 }];
-  it.each(['Welcome', 'SdpOffer', 'IceCandidate', 'SessionState', 'Prediction', 'Stats'])(
+  it.each(['Welcome', 'SdpOffer', 'SdpAnswer', 'IceCandidate', 'SessionState', 'Prediction', 'Stats'])(
     'refuses unusable data of %s',
     (type) => {
       for (const item of data) expect(parse(type, item).kind).toBe('malformed');

@@ -29,6 +29,8 @@ export type Phase = (typeof PHASES)[number];
 export type ServerMessage =
   | { readonly type: 'Welcome'; readonly id: number }
   | { readonly type: 'SdpOffer'; readonly sdp: string }
+  /** To a client that offers; this page answers. */
+  | { readonly type: 'SdpAnswer'; readonly sdp: string }
   | { readonly type: 'IceCandidate'; readonly candidate: Candidate }
   | {
       readonly type: 'SessionState';
@@ -83,6 +85,11 @@ const readers: Record<ServerMessage['type'], Reader> = {
   SdpOffer(data) {
     const sdp = asText(asFields(typeof data === 'string' ? parseJson(data) : data)?.['sdp']);
     return sdp ? { type: 'SdpOffer', sdp } : undefined;
+  },
+
+  SdpAnswer(data) {
+    const sdp = asText(asFields(data)?.['sdp']);
+    return sdp ? { type: 'SdpAnswer', sdp } : undefined;
   },
 
   IceCandidate(data) {

@@ -1,0 +1,217 @@
+//! Sessions that no WebSocket looks after: REST, WHIP and WHEP start them. Each is kept until its end, and a little
+//! longer for its last predictions.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use sightline_protocol::rpc::{Params, PipelineKind, SessionStart};
+use sightline_protocol::{ErrorId, Failure};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::Services;
+use crate::launchers::Need;
+use crate::session::{Event, Placement};
+use crate::websocket::session_id;
+use crate::whip::{Door, Resource};
+
+/// Events that may wait for a session's keeper.
+const MAX_EVENTS: usize = 256;
+/// Predictions come on another connection than the word of the end, and so perhaps after it.
+const LAST_PREDICTIONS: Duration = Duration::from_millis(250);
+
+/// What to begin.
+pub(crate) struct Wanted {
+    pub(crate) pipeline: String,
+    pub(crate) kind: PipelineKind,
+    pub(crate) params: Params,
+    /// None of a source.
+    pub(crate) peer: Option<Peer>,
+}
+
+/// The client at the other end, who came by WHIP or WHEP.
+pub(crate) struct Peer {
+    pub(crate) offer: String,
+    pub(crate) door: Door,
+    /// The session that it watches, with which it ends. Such a viewer is not a session for the outside.
+    pub(crate) watched: Option<String>,
+}
+
+pub(crate) struct Begun {
+    pub(crate) session: String,
+    /// To the peer's offer.
+    pub(crate) answer: Option<String>,
+}
+
+impl Wanted {
+    fn need(&self) -> Need<'_> {
+        Need {
+            pipeline: &self.pipeline,
+            kind: self.kind,
+            client_offers: self.peer.is_some(),
+        }
+    }
+
+    fn watched(&self) -> Option<&str> {
+        self.peer.as_ref()?.watched.as_deref()
+    }
+}
+
+/// Starts it on a launcher, and has it looked after.
+pub(crate) async fn begin(services: &Arc<Services>, wanted: Wanted) -> Result<Begun, Failure> {
+    take_start(services)?;
+    let (tell, told) = oneshot::channel();
+    // A task of its own: a client that goes away meanwhile leaves nothing half done.
+    services.tasks.spawn(live(Arc::clone(services), wanted, tell));
+    told.await
+        .unwrap_or_else(|_| Err(Failure::new(ErrorId::Internal, "the session's task has ended")))
+}
+
+/// Counts a start; an error if it is one too many.
+fn take_start(services: &Services) -> Result<(), Failure> {
+    let mut starts = services.starts.lock().unwrap_or_else(PoisonError::into_inner);
+    if starts.take(Instant::now()) {
+        return Ok(());
+    }
+    let words = "too many sessions are being started; try again in a moment";
+    let seconds = starts.wait().as_secs_f64().ceil().max(1.0);
+    Err(Failure::new(ErrorId::RateLimited, words).again_in(seconds as u32))
+}
+
+/// A session's life.
+async fn live(services: Arc<Services>, wanted: Wanted, tell: oneshot::Sender<Result<Begun, Failure>>) {
+    let session = session_id();
+    let (inbox, events) = mpsc::channel(MAX_EVENTS);
+    let (placement, answer) = match start(&services, &session, &wanted, inbox).await {
+        Ok(started) => started,
+        Err(failure) => {
+            tracing::info!(session, reason = %failure.id, "refused");
+            tell.send(Err(failure)).ok();
+            return;
+        }
+    };
+    tracing::info!(session, launcher = %placement.launcher, pipeline = wanted.pipeline, "session starts");
+    let watched = wanted.watched().map(str::to_owned);
+    let has_peer = wanted.peer.is_some();
+    if let Some(Peer { door, .. }) = wanted.peer {
+        let resource = Resource::new(door, placement.clone());
+        services.resources.insert(session.clone(), resource);
+    }
+    let begun = Begun {
+        session: session.clone(),
+        answer,
+    };
+    if tell.send(Ok(begun)).is_err() && has_peer {
+        // The client has left and knows of no session: nobody would ever end it.
+        stop(&services, &session, &placement).await;
+        shut(&services, &session);
+        return;
+    }
+    keep(&services, &session, &placement, watched, events).await;
+    tracing::info!(session, "session ended");
+    shut(&services, &session);
+}
+
+async fn start(
+    services: &Services,
+    session: &str,
+    wanted: &Wanted,
+    inbox: mpsc::Sender<Event>,
+) -> Result<(Placement, Option<String>), Failure> {
+    let mut placement = services.launchers.place(wanted.need()).await?;
+    let launcher = placement.launcher.clone();
+    if wanted.watched().is_some() {
+        services.hub.open_unlisted(session.to_owned(), launcher, inbox);
+    } else {
+        services.predictions.subscribe(session);
+        services
+            .hub
+            .open(session.to_owned(), wanted.pipeline.clone(), launcher, inbox);
+    }
+    let start = SessionStart {
+        session: session.to_owned(),
+        pipeline: wanted.pipeline.clone(),
+        params: wanted.params.clone(),
+        reply_to: services.settings.reply_to.clone(),
+        // There is no way to tell the peer of candidates later: the answer waits for all of them.
+        trickle: false,
+        offer: wanted.peer.as_ref().map(|peer| peer.offer.clone()),
+        silence_secs: wanted.peer.as_ref().map(|_| SessionStart::SILENCE_SECS),
+    };
+    loop {
+        let failure = match services.launchers.begin(&placement, &start).await {
+            Ok(started) if started.sdp.is_none() && start.offer.is_some() => {
+                stop(services, session, &placement).await;
+                let words = format!(
+                    "the launcher `{}` gave no answer to the offer",
+                    placement.launcher
+                );
+                Failure::new(ErrorId::Internal, words)
+            }
+            Ok(started) => return Ok((placement, started.sdp)),
+            Err(failure) => failure,
+        };
+        let next = services.launchers.instead_of(&placement, &failure, wanted.need());
+        let Some(next) = next.await else {
+            shut(services, session);
+            services.book.forget(session);
+            return Err(failure);
+        };
+        services.hub.relocate(session, next.launcher.clone());
+        placement = next;
+    }
+}
+
+/// Until it ends, or must: because the server stops, or what it watches is over.
+async fn keep(
+    services: &Services,
+    session: &str,
+    placement: &Placement,
+    watched: Option<String>,
+    mut events: mpsc::Receiver<Event>,
+) {
+    let over = async {
+        match &watched {
+            Some(watched) => services.book.ended(watched).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(over);
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = services.shutdown.cancelled() => return stop(services, session, placement).await,
+            () = &mut over => return stop(services, session, placement).await,
+        };
+        match event {
+            Some(Event::Phase { phase, .. }) if !phase.is_final() => {}
+            Some(Event::Phase { .. } | Event::LauncherLost { .. }) => {
+                services.resources.remove(session);
+                tokio::time::sleep(LAST_PREDICTIONS).await;
+                return;
+            }
+            Some(_) => {}
+            None => return,
+        }
+    }
+}
+
+async fn stop(services: &Services, session: &str, placement: &Placement) {
+    if let Err(failure) = end(services, session, placement).await {
+        tracing::debug!(session, %failure, "not stopped");
+    }
+}
+
+/// Has its launcher end it, which may have happened by itself.
+pub(crate) async fn end(services: &Services, session: &str, placement: &Placement) -> Result<(), Failure> {
+    match services.launchers.stop(placement, session.to_owned()).await {
+        Err(failure) if failure.id != ErrorId::UnknownSession => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// Hears no more of it.
+fn shut(services: &Services, session: &str) {
+    services.resources.remove(session);
+    services.hub.shut(session);
+    services.predictions.unsubscribe(session);
+}

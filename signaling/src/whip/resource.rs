@@ -1,0 +1,119 @@
+//! A session's own address: its client trickles candidates to it, and ends it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sightline_protocol::ErrorId;
+use sightline_protocol::rpc::SessionPhase;
+use warp::http::{HeaderMap, StatusCode};
+use warp::reply::{Reply, Response};
+
+use super::{headers, nothing, unknown};
+use crate::rest::fresh;
+use crate::rest::problem::Refusal;
+use crate::rest::request::Request;
+use crate::sdp::{self, Asked, Ice};
+use crate::session::{Event, Placement};
+use crate::{Services, keeper};
+
+/// Where a client came in.
+#[derive(Debug, Clone)]
+pub(crate) struct Door {
+    /// The endpoint's path.
+    pub(crate) endpoint: String,
+    /// Of the ICE session; it stays, as there are no restarts.
+    pub(crate) etag: String,
+    ice: Ice,
+}
+
+impl Door {
+    pub(super) fn new(endpoint: String, ice: Ice) -> Self {
+        let etag = format!("\"{:016x}\"", rand::random::<u64>());
+        Self { endpoint, etag, ice }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Resource {
+    door: Door,
+    placement: Placement,
+}
+
+impl Resource {
+    pub(crate) fn new(door: Door, placement: Placement) -> Self {
+        Self { door, placement }
+    }
+}
+
+/// The sessions that have an address, by their ids.
+#[derive(Default)]
+pub(crate) struct Resources(Mutex<HashMap<String, Resource>>);
+
+impl Resources {
+    pub(crate) fn insert(&self, session: String, resource: Resource) {
+        self.all().insert(session, resource);
+    }
+
+    pub(super) fn find(&self, session: &str, endpoint: &str) -> Option<Resource> {
+        let resource = self.all().get(session).cloned();
+        resource.filter(|resource| resource.door.endpoint == endpoint)
+    }
+
+    /// False if it was not there.
+    pub(crate) fn remove(&self, session: &str) -> bool {
+        self.all().remove(session).is_some()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Resource>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// PATCH: hands the client's candidates on.
+pub(super) async fn trickle(
+    services: &Services,
+    request: Request,
+    session: &str,
+    resource: Resource,
+) -> Result<Response, Refusal> {
+    headers::check_if_match(&request.headers, &resource.door.etag)?;
+    let limit = sdp::MAX_FRAGMENT_BYTES;
+    let body = request.text(headers::FRAGMENT, limit, ErrorId::BadSdp).await?;
+    let Asked::Candidates(candidates) = sdp::fragment(&body, &resource.door.ice)? else {
+        let detail =
+            "an ICE restart is not supported: end this session, and post a new offer to its endpoint";
+        return Err(Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "ice-restart",
+            detail,
+        ));
+    };
+    for candidate in candidates {
+        let told = services
+            .launchers
+            .candidate(&resource.placement, session.to_owned(), candidate)
+            .await;
+        match told {
+            // One that the launcher cannot use is no fault of the request.
+            Ok(()) => {}
+            Err(failure) if failure.id == ErrorId::BadMessage => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Ok(nothing(HeaderMap::new()))
+}
+
+/// DELETE: ends the session and frees all that it holds.
+pub(super) async fn end(services: &Services, session: &str, resource: Resource) -> Result<Response, Refusal> {
+    keeper::end(services, session, &resource.placement).await?;
+    if !services.resources.remove(session) {
+        return Err(unknown(session).into());
+    }
+    let over = Event::Phase {
+        session: session.to_owned(),
+        phase: SessionPhase::Ended,
+        reason: None,
+    };
+    services.hub.deliver(session, over);
+    Ok(fresh(StatusCode::OK.into_response()))
+}
