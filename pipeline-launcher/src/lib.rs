@@ -16,6 +16,7 @@ pub mod control;
 pub mod description;
 pub mod media;
 pub mod models;
+pub mod network;
 mod plugins;
 mod private_redis;
 mod registration;
