@@ -20,14 +20,15 @@ const FLAGS = [
 
 /**
  * Runs `use` with a browser that has never been used before.
- * `camera`: a y4m file; `refuse`: the user says no to the camera. A failure shows what the pages wrote to their consoles.
+ * `camera`: a y4m file; `refuse`: the user says no to the camera;
+ * `executable`: a program that starts the browser, where it is not to be started here. A failure shows what the pages wrote to their consoles.
  */
-export async function withBrowser({ camera, refuse = false }, use) {
+export async function withBrowser({ camera, refuse = false, executable }, use) {
   const folder = mkdtempSync(join(tmpdir(), 'sightline-browser-'));
   // What makes our own programs strict would end the browser, which is not ours to mend.
   const { G_DEBUG: _, ...env } = process.env;
   const context = await chromium.launchPersistentContext(folder, {
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+    executablePath: executable ?? (process.env.CHROMIUM || '/usr/bin/chromium'),
     args: [
       ...FLAGS,
       '--use-fake-device-for-media-stream',

@@ -19,6 +19,7 @@ mod http;
 pub mod media;
 mod metrics;
 pub mod models;
+pub mod network;
 mod plugins;
 mod private_redis;
 mod registration;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use pipeline_launcher::cli::{check, list, run, serve, up};
+use pipeline_launcher::cli::{check, list, run, serve, test_network, up};
 use pipeline_launcher::config::ServeArgs;
 use pipeline_launcher::description::schema;
 use sightline_service::redis::DEFAULT_URL;
@@ -29,11 +29,16 @@ enum Verb {
     Check(check::CheckArgs),
     /// The pipelines and their parameters
     List(list::ListArgs),
+    /// Say what of the network works for sessions, what does not, and what to do
+    TestNetwork(test_network::TestNetworkArgs),
     /// The JSON Schema of pipeline files, for editors
     Schema,
     /// The process of one pipeline; started by the launcher
     #[command(hide = true)]
     Child,
+    /// The other end of a connection of `test-network`
+    #[command(hide = true)]
+    TestPeer,
 }
 
 fn main() -> ExitCode {
@@ -51,12 +56,14 @@ fn main() -> ExitCode {
 fn go(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Child => pipeline_launcher::child::run(),
+        Verb::TestPeer => pipeline_launcher::network::peer::run(),
         Verb::Check(args) => check::check(&args),
         Verb::List(args) => list::list(&args).map(|()| ExitCode::SUCCESS),
         Verb::Schema => {
             print!("{}", schema::text());
             Ok(ExitCode::SUCCESS)
         }
+        Verb::TestNetwork(args) => runtime()?.block_on(test_network::test_network(args)),
         Verb::Run(args) => runtime()?.block_on(run::run(args)),
         Verb::Serve(args) => runtime()?.block_on(async {
             let url = args.redis.url().unwrap_or_else(|| DEFAULT_URL.to_owned());

@@ -5,4 +5,5 @@ pub mod list;
 mod live;
 pub mod run;
 pub mod serve;
+pub mod test_network;
 pub mod up;

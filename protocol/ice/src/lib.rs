@@ -80,6 +80,10 @@ impl IceServers {
         stun.into_iter().chain(turn).map(Server::to_uri).collect()
     }
 
+    pub fn has_turn_for_webrtcbin(&self) -> bool {
+        self.servers.iter().any(|server| server.scheme == Scheme::Turn)
+    }
+
     /// Those that only browsers can use, as words.
     pub fn only_for_clients(&self) -> Vec<String> {
         let secure = |server: &&Server| matches!(server.scheme, Scheme::Stuns | Scheme::Turns);

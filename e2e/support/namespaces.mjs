@@ -1,0 +1,81 @@
+// Network namespaces: hosts of a network of our own, which reach each other only where the test says so.
+
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+function run(command, args, input) {
+  try {
+    return execFileSync(command, args, { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'pipe'], timeout: 20_000 });
+  } catch (error) {
+    const words = `${error.stderr ?? ''}`.trim() || error.message;
+    throw new Error(`${command} ${args.join(' ')}: ${words} (this test makes network namespaces: it needs root, iproute2 and nftables)`);
+  }
+}
+
+/** One host: what runs in it sees its addresses and no others. */
+export class Namespace {
+  constructor(name) {
+    this.name = name;
+    run('ip', ['netns', 'add', name]);
+    this.ip('link', 'set', 'lo', 'up');
+  }
+
+  /** `ip ARGS…` inside. */
+  ip(...args) {
+    return run('ip', ['-n', this.name, ...args]);
+  }
+
+  /** A command line that runs inside. */
+  command(...command) {
+    return ['ip', ['netns', 'exec', this.name, ...command]];
+  }
+
+  run(...command) {
+    return run(...this.command(...command));
+  }
+
+  /** Rules of nftables, in place of those before. */
+  firewall(rules) {
+    run(...this.command('nft', '-f', '-'), `flush ruleset\n${rules}`);
+  }
+
+  /** An executable file that runs `program` inside, for those who start programs by their path. */
+  wrapper(folder, program) {
+    const path = join(folder, `in-${this.name}`);
+    writeFileSync(path, `#!/bin/sh\nexec ip netns exec ${this.name} ${program} "$@"\n`, { mode: 0o755 });
+    return path;
+  }
+}
+
+/** Runs `use` with a maker of namespaces and a folder; both are gone afterwards. */
+export async function withNamespaces(use) {
+  const mark = randomBytes(3).toString('hex');
+  const folder = mkdtempSync(join(tmpdir(), 'sightline-netns-'));
+  const made = [];
+  const make = (name) => {
+    const namespace = new Namespace(`sl-${mark}-${name}`);
+    made.push(namespace);
+    return namespace;
+  };
+  try {
+    return await use(make, folder);
+  } finally {
+    // With a namespace go its interfaces and rules.
+    for (const { name } of made) run('ip', ['netns', 'del', name]);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A cable between two namespaces: `one` gets the first address, `other` the second. */
+export function connect(one, oneAddress, other, otherAddress) {
+  const ends = [randomBytes(4).toString('hex'), randomBytes(4).toString('hex')].map((id) => `v${id}`);
+  one.ip('link', 'add', ends[0], 'type', 'veth', 'peer', 'name', ends[1], 'netns', other.name);
+  for (const [namespace, end, address] of [[one, ends[0], oneAddress], [other, ends[1], otherAddress]]) {
+    // `nodad`: an IPv6 address may be used at once.
+    namespace.ip('address', 'add', address, 'dev', end, ...(address.includes(':') ? ['nodad'] : []));
+    namespace.ip('link', 'set', end, 'up');
+  }
+}
