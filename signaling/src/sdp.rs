@@ -6,7 +6,7 @@ use sightline_sdp::{Audio, Fragment, Offer, Policy};
 
 pub(crate) use sightline_sdp::{Flow, MAX_FRAGMENT_BYTES, MAX_SDP_BYTES};
 
-/// What some pipeline may take.
+/// What some pipeline may take or send.
 const VIDEO_CODECS: [&str; 4] = ["VP8", "H264", "VP9", "AV1"];
 
 /// What must be remembered of an offer, to understand what comes after it.
@@ -20,10 +20,12 @@ pub(crate) struct Ice {
 
 /// The offer, made plain.
 pub(crate) fn offer(text: &str, flow: Flow) -> Result<(String, Ice), Failure> {
+    let codecs = VIDEO_CODECS.map(str::to_owned).to_vec();
     let policy = Policy {
         flow,
         audio: Audio::Accept,
-        video_codecs: VIDEO_CODECS.map(str::to_owned).to_vec(),
+        video_codecs: codecs.clone(),
+        sent_codecs: codecs,
     };
     let offer = Offer::parse(text, &policy)?;
     let ice = Ice {

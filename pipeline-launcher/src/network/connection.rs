@@ -61,7 +61,7 @@ async fn run(
     mut until: Instant,
 ) -> anyhow::Result<Connection> {
     let offer = match next(session).await? {
-        Report::Offer { sdp } => sdp,
+        Report::Described { sdp } => sdp,
         other => bail!("the session's process made no offer but said {other:?}"),
     };
     let mut peer = Peer::start(exe).await?;
@@ -128,6 +128,7 @@ async fn start_session(
             ice_servers: settings.ice_servers.for_webrtcbin(name, SystemTime::now()),
             ..Network::default()
         },
+        offer: None,
         max_open_files: None,
     };
     process.send(&Command::Start(Box::new(start))).await?;
