@@ -62,6 +62,7 @@ async fn play(redis: &RedisServer, identity: &str, pipeline: Resolved) -> Proces
         pipeline,
         identity: identity.into(),
         webrtc: Network::default(),
+        offer: None,
         max_open_files: None,
     };
     process.send(&Command::Start(Box::new(start))).await.unwrap();
