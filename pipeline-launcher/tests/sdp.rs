@@ -40,14 +40,14 @@ struct Peer {
 
 impl Peer {
     fn new(direction: Option<WebRTCRTPTransceiverDirection>) -> Self {
-        gst::init().unwrap();
+        gst::init().expect("GStreamer starts");
         let webrtc = gst::ElementFactory::make("webrtcbin")
             .property_from_str("bundle-policy", "max-bundle")
             .build()
-            .unwrap();
+            .expect("webrtcbin is installed");
         let pipeline = gst::Pipeline::new();
-        pipeline.add(&webrtc).unwrap();
-        pipeline.set_state(gst::State::Playing).unwrap();
+        pipeline.add(&webrtc).expect("webrtcbin fits");
+        pipeline.set_state(gst::State::Playing).expect("webrtcbin plays");
         let peer = Self { pipeline, webrtc };
         if let Some(direction) = direction {
             peer.add(direction, "video", &[("VP8", 96, 90_000), ("H264", 98, 90_000)]);
@@ -92,7 +92,7 @@ impl Peer {
         made.unwrap_or_else(|_| panic!("no {what}: {reply:?}"))
             .sdp()
             .as_text()
-            .unwrap()
+            .expect("it has a text")
     }
 
     /// Sets a client's offer, and our answer to it; returns the answer.

@@ -25,7 +25,7 @@ use gst_webrtc::{
 };
 use sightline_protocol::rpc::{IceCandidate, SessionStart};
 use sightline_protocol::{ErrorId, Failure};
-use sightline_sdp::candidate::{advertise, advertise_description, is_usable};
+use sightline_sdp::candidate::{Candidate, advertise, advertise_description};
 use sightline_sdp::{Answer, Fingerprint, Flow, Kind, Media, Offer};
 
 use super::pipeline::Pipeline;
@@ -337,7 +337,7 @@ impl Session {
 
     fn description_set(&mut self) -> Option<Report> {
         if let Some(description) = self.local_description() {
-            media::use_agreed_payloads(&self.webrtc, &description.sdp());
+            media::use_agreed_payloads(&self.webrtc, description.sdp());
         }
         if self.network.trickle {
             return self.send_description();
@@ -391,9 +391,11 @@ impl Session {
             u32::try_from(index).ok()
         };
         let line = candidate.sdp_m_line_index.or_else(by_mid).unwrap_or(0);
-        if is_usable(&candidate.candidate) && (line as usize) < self.mids.len() {
+        let known = (line as usize) < self.mids.len();
+        if let Some(usable) = Candidate::parse(&candidate.candidate).filter(|_| known) {
+            // All sections share the first one's transport; webrtcbin ignores candidates of the others.
             self.webrtc
-                .emit_by_name::<()>("add-ice-candidate", &[&line, &candidate.candidate]);
+                .emit_by_name::<()>("add-ice-candidate", &[&0u32, &usable.to_string()]);
         }
     }
 }
