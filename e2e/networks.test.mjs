@@ -39,7 +39,7 @@ function withRelay(use) {
     connect(relay, '10.77.2.1/24', client, `${CLIENT}/24`);
     server.ip('route', 'add', 'default', 'via', RELAY);
     client.ip('route', 'add', 'default', 'via', '10.77.2.1');
-    relay.run('sysctl', '-qw', 'net.ipv4.ip_forward=1');
+    relay.run('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward');
     relay.firewall(FIREWALL);
     const options = [
       '-c', join(root, 'docker/coturn/turnserver.conf'), `--static-auth-secret=${SECRET}`, `--listening-ip=${RELAY}`,
