@@ -39,7 +39,7 @@ function withRelay(use) {
     connect(relay, '10.77.2.1/24', client, `${CLIENT}/24`);
     server.ip('route', 'add', 'default', 'via', RELAY);
     client.ip('route', 'add', 'default', 'via', '10.77.2.1');
-    relay.run('sysctl', '-qw', 'net.ipv4.ip_forward=1');
+    relay.run('sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward');
     relay.firewall(FIREWALL);
     const options = [
       '-c', join(root, 'docker/coturn/turnserver.conf'), `--static-auth-secret=${SECRET}`, `--listening-ip=${RELAY}`,
@@ -158,7 +158,7 @@ test('the self-test says which pairs fail where UDP is dropped', { timeout: 60_0
   withNamespaces(async (make) => {
     const [host, other] = [make('host'), make('other')];
     connect(host, '10.78.0.1/24', other, '10.78.0.2/24');
-    host.firewall('table inet f { chain input { type filter hook input priority 0; policy accept; meta l4proto udp drop; }; }');
+    host.firewall('table inet f { chain input { type filter hook input priority 0; policy accept; meta l4proto { udp, icmp, ipv6-icmp } drop; }; }');
     const outcome = await selfTest(host, { SIGHTLINE_ICE_SERVERS: 'stun:10.78.0.2,turn:u:p@10.78.0.2?transport=tcp' });
     assert.equal(outcome.code, 1);
     assert.match(found(outcome, 'stun')[0].message, /does not answer/);
