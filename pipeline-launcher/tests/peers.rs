@@ -125,7 +125,10 @@ async fn the_picture_comes_back_with_the_payload_type_that_was_agreed_upon() {
     assert!(answer.contains("a=sendrecv"), "{answer}");
     peer.take_answer(&answer);
     peer.wait_until_connected();
-    let caps = (0..20).map(|_| peer.packet()).last().unwrap();
+    let mut caps = peer.packet();
+    for _ in 0..20 {
+        caps = peer.packet();
+    }
     let payload = caps.structure(0).unwrap().get::<i32>("payload");
     assert_eq!(payload, Ok(102), "{caps}");
     assert_eq!(process.stop().await, Exit::Success);

@@ -76,9 +76,9 @@ impl Catalogue {
     }
 
     pub fn list(&self) -> PipelineList {
-        PipelineList {
-            pipelines: self.all().iter().map(|description| description.info()).collect(),
-        }
+        let mut pipelines: Vec<_> = self.all().iter().map(|description| description.info()).collect();
+        pipelines.sort_by(|a, b| a.name.cmp(&b.name));
+        PipelineList { pipelines }
     }
 
     /// The files that are not used as they are.

@@ -73,8 +73,6 @@ pub(super) struct Session {
     ice: WebRTCICEConnectionState,
     /// What the peer's certificate must hash to.
     named: Vec<Fingerprint>,
-    /// The mids of the peer's sections, in order.
-    mids: Vec<String>,
     gate: Gate,
     ear: Ear,
 }
@@ -117,7 +115,6 @@ impl Session {
             candidates: 0,
             ice: WebRTCICEConnectionState::New,
             named: Vec::new(),
-            mids: Vec::new(),
             gate: Gate::default(),
             ear: Ear::new(),
         };
@@ -197,7 +194,6 @@ impl Session {
     fn take_offer(&mut self, offer: &str) -> Result<(), Failure> {
         let offer = Offer::parse(offer, &self.wanted.policy())?;
         self.named = offer.fingerprints().to_vec();
-        self.mids = offer.media().iter().map(|media| media.mid.clone()).collect();
         let takes_picture = |media: &Media| media.kind == Kind::Video && media.direction.receives();
         if self.wanted.flow == Flow::Both && !offer.media().iter().any(takes_picture) {
             media::send_nothing(&self.webrtc).map_err(|error| failed(format!("{error:#}")))?;
@@ -226,7 +222,6 @@ impl Session {
             .ok_or_else(|| failed("our offer is lost"))?;
         let answer = Answer::parse(answer, &ours)?;
         self.named = answer.fingerprints().to_vec();
-        self.mids = answer.media().iter().map(|media| media.mid.clone()).collect();
         self.set_remote(WebRTCSDPType::Answer, answer.text())
     }
 
@@ -384,15 +379,10 @@ impl Session {
         }
     }
 
+    /// Tries a candidate of the peer; what cannot be used is left out.
     pub(super) fn take_candidate(&self, candidate: &IceCandidate) {
-        let by_mid = || {
-            let mid = candidate.sdp_mid.as_ref()?;
-            let index = self.mids.iter().position(|known| known == mid)?;
-            u32::try_from(index).ok()
-        };
-        let line = candidate.sdp_m_line_index.or_else(by_mid).unwrap_or(0);
-        let known = (line as usize) < self.mids.len();
-        if let Some(usable) = Candidate::parse(&candidate.candidate).filter(|_| known) {
+        let has_remote = !self.named.is_empty();
+        if let Some(usable) = Candidate::parse(&candidate.candidate).filter(|_| has_remote) {
             // All sections share the first one's transport; webrtcbin ignores candidates of the others.
             self.webrtc
                 .emit_by_name::<()>("add-ice-candidate", &[&0u32, &usable.to_string()]);
