@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
@@ -18,8 +18,6 @@ use crate::description::{Resolved, WebRtc};
 use crate::supervisor::ports::Lease;
 use crate::supervisor::process::Process;
 
-/// After this a connection is given up; a browser waits a little longer.
-const CONNECT: Duration = Duration::from_secs(10);
 /// The pairs that lose have this long to show that they would work too.
 const LINGER: Duration = Duration::from_secs(3);
 const LAUNCH: &str = "webrtcbin name=webrtc webrtc. ! fakesink async=false sync=false";
@@ -36,21 +34,22 @@ pub struct Connection {
     pub pairs: Vec<Pair>,
 }
 
-/// Connects, sees what happens, and ends both processes.
+/// Connects, sees what has happened by then, and ends both processes.
 pub async fn connect(
     exe: &Path,
     settings: &Settings,
     lease: Option<Lease>,
     relay_only: bool,
+    until: Instant,
 ) -> anyhow::Result<Connection> {
-    let until = Instant::now() + CONNECT;
     let name = if relay_only { "test-relay" } else { "test" };
-    let mut session = start_session(exe, settings, lease.as_ref().map(|lease| lease.port), name).await?;
-    // `run` ends in time by itself once there is an offer.
-    let late = until + Duration::from_millis(500);
-    let result = timeout_at(late, run(exe, settings, relay_only, &mut session, until)).await;
+    let port = lease.as_ref().map(|lease| lease.port);
+    let starting = timeout_at(until, start_session(exe, settings, port, name)).await;
+    let mut session =
+        starting.context("the session's process does not start in time; is the machine overloaded?")??;
+    let result = run(exe, settings, relay_only, &mut session, until).await;
     session.stop().await;
-    result.context("no offer was made in time")?
+    result
 }
 
 async fn run(
@@ -60,7 +59,8 @@ async fn run(
     session: &mut Process,
     mut until: Instant,
 ) -> anyhow::Result<Connection> {
-    let offer = match next(session).await? {
+    let offer = timeout_at(until, next(session)).await;
+    let offer = match offer.context("the session makes no offer in time; is the machine overloaded?")?? {
         Report::Described { sdp } => sdp,
         other => bail!("the session's process made no offer but said {other:?}"),
     };
@@ -80,11 +80,12 @@ async fn run(
         pairs: Vec::new(),
     };
     let mut table = Table::default();
-    let mut decided = false;
+    let (mut answered, mut decided) = (false, false);
     while let Ok(said) = timeout_at(until, peer.next()).await {
         match said? {
             peer::Said::Answer(sdp) => {
                 connection.peer_candidates = candidates(&sdp);
+                answered = true;
                 session.send(&Command::Answer { sdp }).await?;
             }
             peer::Said::Nice(line) => table.read(&line),
@@ -99,6 +100,10 @@ async fn run(
             break;
         }
     }
+    ensure!(
+        answered,
+        "the test's peer makes no answer in time; is the machine overloaded?"
+    );
     connection.pairs = table.pairs();
     Ok(connection)
 }

@@ -8,12 +8,18 @@ mod servers;
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use sightline_service::ice::IceServers;
+use tokio::time::Instant;
 
 use crate::supervisor::ports::{PortRange, Ports};
 use connection::Connection;
+
+/// What is not decided by then is given up; the rest of 15 seconds is for ending the processes.
+const LIMIT: Duration = Duration::from_secs(13);
 
 /// What is tried.
 #[derive(Debug)]
@@ -81,10 +87,11 @@ pub struct Outcome {
 
 /// Tries everything; takes 15 seconds at most. `exe` is this program.
 pub async fn check(exe: &Path, settings: Settings) -> anyhow::Result<Outcome> {
+    let until = Instant::now() + LIMIT;
     let mut findings = addresses::check_ports(&settings.udp_ports);
-    let settings = std::sync::Arc::new(settings);
+    let settings = Arc::new(settings);
     let asking = tokio::task::spawn_blocking({
-        let settings = std::sync::Arc::clone(&settings);
+        let settings = Arc::clone(&settings);
         move || servers::check(&settings)
     });
     // Before the connections: they take ports, and servers count what is allocated.
@@ -99,10 +106,10 @@ pub async fn check(exe: &Path, settings: Settings) -> anyhow::Result<Outcome> {
 
     let ports = Ports::new(settings.udp_ports.clone());
     let has_relay = settings.ice_servers.has_turn_for_webrtcbin();
-    let any = connection::connect(exe, &settings, ports.lease(), false);
+    let any = connection::connect(exe, &settings, ports.lease(), false, until);
     let relayed = async {
         match has_relay {
-            true => Some(connection::connect(exe, &settings, ports.lease(), true).await),
+            true => Some(connection::connect(exe, &settings, ports.lease(), true, until).await),
             false => None,
         }
     };

@@ -1,6 +1,7 @@
 //! What STUN and TURN servers answer, and what that means.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use sightline_ice::{Login, Server};
@@ -40,7 +41,7 @@ pub fn check(settings: &Settings) -> (Vec<Finding>, Vec<Seen>) {
 
 fn check_server(server: &Server) -> (Vec<Finding>, Option<Seen>) {
     let until = Instant::now() + PATIENCE;
-    let addresses = match resolve(server) {
+    let addresses = match resolve_until(server, until) {
         Ok(addresses) => addresses,
         Err(failure) => return (vec![unusable(server, None, &failure)], None),
     };
@@ -73,6 +74,17 @@ fn check_server(server: &Server) -> (Vec<Finding>, Option<Seen>) {
         }
     }
     (findings, seen)
+}
+
+/// The resolver has patience of its own, and cannot be told of ours.
+fn resolve_until(server: &Server, until: Instant) -> Result<Vec<SocketAddr>, Failure> {
+    let (found, finding) = mpsc::channel();
+    let name = server.clone();
+    std::thread::spawn(move || found.send(resolve(&name)));
+    let left = until.saturating_duration_since(Instant::now());
+    finding
+        .recv_timeout(left)
+        .unwrap_or_else(|_| Err(Failure::Name(std::io::ErrorKind::TimedOut.into())))
 }
 
 fn subject(server: &Server, way: Option<(How, SocketAddr)>) -> String {
