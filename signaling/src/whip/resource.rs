@@ -8,7 +8,7 @@ use sightline_protocol::rpc::SessionPhase;
 use warp::http::{HeaderMap, StatusCode};
 use warp::reply::{Reply, Response};
 
-use super::{headers, nothing, unknown};
+use super::{headers, nothing};
 use crate::rest::fresh;
 use crate::rest::problem::Refusal;
 use crate::rest::request::Request;
@@ -59,9 +59,8 @@ impl Resources {
         resource.filter(|resource| resource.door.endpoint == endpoint)
     }
 
-    /// False if it was not there.
-    pub(crate) fn remove(&self, session: &str) -> bool {
-        self.all().remove(session).is_some()
+    pub(crate) fn remove(&self, session: &str) {
+        self.all().remove(session);
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Resource>> {
@@ -106,9 +105,8 @@ pub(super) async fn trickle(
 /// DELETE: ends the session and frees all that it holds.
 pub(super) async fn end(services: &Services, session: &str, resource: Resource) -> Result<Response, Refusal> {
     keeper::end(services, session, &resource.placement).await?;
-    if !services.resources.remove(session) {
-        return Err(unknown(session).into());
-    }
+    // It is often gone by now: the launcher may tell of the end before it answers.
+    services.resources.remove(session);
     let over = Event::Phase {
         session: session.to_owned(),
         phase: SessionPhase::Ended,
