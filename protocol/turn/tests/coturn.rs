@@ -1,5 +1,8 @@
 //! The real coturn with the configuration that is shipped: who may use it, where it relays to, and how much.
 
+// Helpers of tests fail like tests.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::net::{IpAddr, UdpSocket};
