@@ -29,9 +29,9 @@ test('Chromium publishes by an npm client of WHIP, and plays the annotated pictu
         await viewer.goto(address);
         const location = await viewer.evaluate(watch, `${system.url}/whep/${id}`);
         let found;
-        await until('the picture with red and with lines of boxes is played', 30, async () => {
+        await until("red and the lines of the blue shape's box are played", 30, async () => {
           found = await viewer.evaluate(seen);
-          return found.frames > 10 && found.red > 3000 && found.dark > 300;
+          return found.frames > 10 && found.red > 3000 && found.drawn > 300;
         }).catch((error) => {
           throw new Error(`${error.message}: ${JSON.stringify(found)}`);
         });

@@ -1,29 +1,21 @@
 // `uri-detect` at a real RTSP server that dies, comes back and hangs; wrong addresses are told at once.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Program } from './support/processes.mjs';
 import { Api } from './support/rest.mjs';
 import { root, withSystem } from './support/system.mjs';
+import { works } from './support/tools.mjs';
 import { freePort, until } from './support/wait.mjs';
 
 /** The system's own Python: the bindings are a package of Debian's. */
 const PYTHON = '/usr/bin/python3';
 const ENVIRONMENT = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '0' };
 
-/** True if there is a server to test with; in CI there must be. */
 function hasServer(t) {
-  try {
-    execFileSync(PYTHON, ['-c', 'import gi; gi.require_version("GstRtspServer", "1.0")'], { stdio: 'pipe' });
-    return true;
-  } catch (error) {
-    const words = `gst-rtsp-server is missing: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi (${error.message})`;
-    if (process.env.CI === 'true') throw new Error(words, { cause: error });
-    t.skip(words);
-    return false;
-  }
+  const advice = 'gst-rtsp-server is missing: apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi';
+  return works(t, advice, PYTHON, '-c', 'import gi; gi.require_version("GstRtspServer", "1.0")');
 }
 
 /** A camera at a port of the loopback that can be killed, come back and hang. */

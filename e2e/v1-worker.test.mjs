@@ -1,21 +1,16 @@
 // A worker that speaks only v1's stream fields serves sessions of ours.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Visit, withBrowser } from './support/browser.mjs';
 import { Program } from './support/processes.mjs';
 import { Redis, RedisServer } from './support/redis.mjs';
 import { root, withSystem } from './support/system.mjs';
+import { python } from './support/tools.mjs';
 import { until } from './support/wait.mjs';
 
 const FIELDS = ['participantId', 'timestamp', 'pcount', 'res', 'p0'];
-
-function python() {
-  const venv = join(root, 'target/test-venv/bin/python');
-  return process.env.PYTHON ?? (existsSync(venv) ? venv : 'python3');
-}
 
 test('a worker of v1 serves the page', { timeout: 90_000 }, async (t) => {
   const redisServer = await RedisServer.start();
@@ -43,7 +38,7 @@ test('a worker of v1 serves the page', { timeout: 90_000 }, async (t) => {
 
 async function withWorker(redisServer, use) {
   const script = join(root, 'e2e/support/v1_worker.py');
-  const worker = new Program(python(), [script, redisServer.url, 'v1']);
+  const worker = new Program(python, [script, redisServer.url, 'v1']);
   try {
     await use(worker);
     worker.kill('SIGTERM');

@@ -16,11 +16,16 @@ if ! command -v npm >/dev/null; then
     install_packages nodejs npm
 fi
 if [ "${1:-run}" = test ]; then
-    install_packages coturn iproute2 nftables
+    install_packages coturn iproute2 nftables simple-whip-client
 fi
 if [ "${1:-run}" = test ] && ! command -v chromium >/dev/null; then
     # On Ubuntu the package is a snap, which headless tests cannot use: there, name a browser in CHROMIUM.
     [ -n "${CHROMIUM:-}" ] || install_packages chromium
+fi
+
+if [ "${1:-run}" = test ] && ! command -v firefox-esr >/dev/null; then
+    # Ubuntu has it as a snap only.
+    [ -n "${FIREFOX:-}" ] || install_packages firefox-esr
 fi
 
 if [ "${1:-run}" = test ]; then

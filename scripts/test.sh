@@ -52,6 +52,8 @@ e2e() {
     venv
     "$python" -c 'import schemathesis' 2>/dev/null ||
         "$python" -m pip install -q --disable-pip-version-check schemathesis==4.32.5
+    "$python" -c 'import aiohttp, aiortc' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check aiohttp==3.14.5 aiortc==1.16.0
     node --test --test-concurrency=1 e2e/*.test.mjs
 }
 

@@ -52,11 +52,11 @@ export function liveSession(system, pipeline) {
 /** Objects are found in what the client publishes; then `stop` ends it, and the session ends in order. */
 export async function isServed(system, pipeline, stop) {
   const api = new Api(system);
-  const { id } = await liveSession(system, pipeline);
+  const { id, frames } = await liveSession(system, pipeline);
   const following = api.follow(id);
   // It is awaited below, unless something else fails first.
   following.catch(() => {});
-  await until(`frames of ${pipeline} come`, 30, async () => (await api.session(id)).frames > 10);
+  await until(`frames of ${pipeline} come`, 30, async () => (await api.session(id)).frames > frames + 15);
   await stop(id);
   await api.ended(id, 15);
   const { predictions, end } = await following;

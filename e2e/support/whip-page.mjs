@@ -72,11 +72,14 @@ export async function watch(url) {
   return response.headers.get('Location');
 }
 
-/** Runs in the page: the frames that were played, and how many pixels are red, and how many as dark as boxes' lines are. */
+/**
+ * Runs in the page: the frames that were played, and how many pixels are red, and how many of the light blue that
+ * only the third class's boxes have.
+ */
 export function seen() {
   const video = document.querySelector('video');
   const frames = video.getVideoPlaybackQuality().totalVideoFrames;
-  const found = { frames, red: 0, dark: 0 };
+  const found = { frames, red: 0, drawn: 0 };
   if (frames === 0) return found;
   const canvas = new OffscreenCanvas(video.videoWidth, video.videoHeight);
   const context = canvas.getContext('2d');
@@ -85,7 +88,7 @@ export function seen() {
   for (let at = 0; at < data.length; at += 4) {
     const [r, g, b] = data.subarray(at, at + 3);
     if (r - Math.max(g, b) > 100) found.red += 1;
-    if (Math.max(r, g, b) < 60) found.dark += 1;
+    if (r < 110 && g > 110 && g < 210 && b > 180) found.drawn += 1;
   }
   return found;
 }

@@ -6,6 +6,7 @@ use anyhow::Context;
 use gst::prelude::*;
 use gst_sdp::SDPMessageRef;
 use gst_webrtc::{WebRTCRTPTransceiver, WebRTCSessionDescription};
+use sightline_sdp::{Kind, Media, Offer};
 
 /// Lets the description's link from webrtcbin have the video; whatever else comes must not stop the bundle.
 ///
@@ -82,6 +83,22 @@ pub(super) fn send_nothing(webrtc: &gst::Element) -> anyhow::Result<()> {
         discard(&bin, &source)?;
     }
     Ok(())
+}
+
+pub(super) fn takes_picture(media: &Media) -> bool {
+    media.kind == Kind::Video && media.direction.receives()
+}
+
+/// Gives what the pipeline sends the payload type that the offer has for it, before anything flows: with caps of another
+/// one, webrtcbin answers that it sends nothing.
+pub(super) fn use_offered_payload(webrtc: &gst::Element, offer: &Offer) {
+    let taken = offer.media().iter().find(|media| takes_picture(media));
+    let Some(codec) = taken.and_then(|media| media.codecs.first()) else {
+        return;
+    };
+    for payloader in webrtc.sink_pads().iter().filter_map(payloader) {
+        payloader.set_property("pt", u32::from(codec.payload));
+    }
 }
 
 /// Gives what the pipeline sends the payload types that were agreed upon: a peer that offers chooses them.

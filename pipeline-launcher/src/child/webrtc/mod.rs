@@ -26,7 +26,7 @@ use gst_webrtc::{
 use sightline_protocol::rpc::{IceCandidate, SessionStart};
 use sightline_protocol::{ErrorId, Failure};
 use sightline_sdp::candidate::{Candidate, advertise, advertise_description};
-use sightline_sdp::{Answer, Fingerprint, Flow, Kind, Media, Offer};
+use sightline_sdp::{Answer, Fingerprint, Flow, Offer};
 
 use super::pipeline::Pipeline;
 use crate::control::{Network, Report, Start};
@@ -125,6 +125,10 @@ impl Session {
         });
         setup::configure(&session.webrtc, settings, &session.network);
         media::sort_streams(&session.webrtc, bin);
+        if let Some(offer) = &start.offer {
+            let offer = Offer::parse(offer, &session.wanted.policy())?;
+            media::use_offered_payload(&session.webrtc, &offer);
+        }
         session.connect_signals();
         Ok(session)
     }
@@ -194,8 +198,7 @@ impl Session {
     fn take_offer(&mut self, offer: &str) -> Result<(), Failure> {
         let offer = Offer::parse(offer, &self.wanted.policy())?;
         self.named = offer.fingerprints().to_vec();
-        let takes_picture = |media: &Media| media.kind == Kind::Video && media.direction.receives();
-        if self.wanted.flow == Flow::Both && !offer.media().iter().any(takes_picture) {
+        if self.wanted.flow == Flow::Both && !offer.media().iter().any(media::takes_picture) {
             media::send_nothing(&self.webrtc).map_err(|error| failed(format!("{error:#}")))?;
         }
         self.set_remote(WebRTCSDPType::Offer, offer.text())
