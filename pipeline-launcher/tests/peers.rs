@@ -134,6 +134,15 @@ async fn the_picture_comes_back_with_the_payload_type_that_was_agreed_upon() {
     assert_eq!(process.stop().await, Exit::Success);
 }
 
+/// What it would send is held back by webrtcbin then.
+#[tokio::test]
+async fn a_session_whose_peer_never_connects_stops_in_order() {
+    let peer = Peer::new(&[VP8], false);
+    let (process, _) = describe(session(SEND, Some(peer.offer()))).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(process.stop().await, Exit::Success);
+}
+
 #[tokio::test]
 async fn a_forged_fingerprint_gets_no_frame_through() {
     let peer = Peer::new(&[VP8], true);

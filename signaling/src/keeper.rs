@@ -112,7 +112,7 @@ async fn live(services: Arc<Services>, wanted: Wanted, tell: oneshot::Sender<Res
 }
 
 async fn start(
-    services: &Services,
+    services: &Arc<Services>,
     session: &str,
     wanted: &Wanted,
     inbox: mpsc::Sender<Event>,
@@ -152,6 +152,9 @@ async fn start(
         };
         let next = services.launchers.instead_of(&placement, &failure, wanted.need());
         let Some(next) = next.await else {
+            if failure.id == ErrorId::SessionFailed {
+                stop_later(services, session, &placement);
+            }
             shut(services, session);
             services.book.forget(session);
             return Err(failure);
@@ -193,6 +196,14 @@ async fn keep(
             None => return,
         }
     }
+}
+
+/// A launcher that did not answer in time may start the session all the same, for nobody.
+fn stop_later(services: &Arc<Services>, session: &str, placement: &Placement) {
+    let (shared, session, placement) = (Arc::clone(services), session.to_owned(), placement.clone());
+    services
+        .tasks
+        .spawn(async move { stop(&shared, &session, &placement).await });
 }
 
 async fn stop(services: &Services, session: &str, placement: &Placement) {

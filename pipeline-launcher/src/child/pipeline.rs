@@ -1,5 +1,8 @@
 //! A described pipeline as GStreamer runs it.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
 use gst::prelude::*;
 use sightline_protocol::{ErrorId, Failure};
 
@@ -103,8 +106,7 @@ impl Pipeline {
                 let media = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
                 // Not Drop: of a sink pad's data, bindings and GStreamer 1.22 disagree about who frees it then.
                 pad.add_probe(media, |_, _| gst::PadProbeReturn::Handled);
-                // Until the one that is on its way has passed.
-                drop(pad.stream_lock());
+                wait_until_idle(pad);
             }
         }
     }
@@ -139,6 +141,21 @@ impl Pipeline {
             }
             _ => Ok(Verdict::GoOn),
         }
+    }
+}
+
+/// Until what is on its way through a pad has passed. What webrtcbin holds back, for a peer that does not take it, never
+/// does; that one goes when webrtcbin stops.
+fn wait_until_idle(pad: gst::Pad) {
+    const PATIENCE: Duration = Duration::from_millis(300);
+    let (tell, idle) = mpsc::channel();
+    std::thread::spawn(move || {
+        drop(pad.stream_lock());
+        // Whoever waited may have gone on.
+        tell.send(()).ok();
+    });
+    if idle.recv_timeout(PATIENCE).is_err() {
+        tracing::debug!("webrtcbin holds back what the pipeline sends");
     }
 }
 
