@@ -253,6 +253,15 @@ pub enum PipelineKind {
     Worker,
     /// Started on request without a client's media: a file, a camera's address.
     Source,
+    /// Started for one client who watches another's session, at its request.
+    Viewer,
+}
+
+impl PipelineKind {
+    /// True of what is started for one client, with whom it speaks over WebRTC.
+    pub fn has_peer(self) -> bool {
+        matches!(self, Self::Session | Self::Viewer)
+    }
 }
 
 /// What a client may know of a pipeline: never its text.

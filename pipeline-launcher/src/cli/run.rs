@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use sightline_protocol::rpc::{Params, PipelineKind};
+use sightline_protocol::rpc::Params;
 
 use sightline_service::redis::RedisArgs;
 
@@ -37,7 +37,7 @@ pub struct RunArgs {
 pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     crate::plugins::init()?;
     let description = find(&args)?;
-    if description.kind == PipelineKind::Session {
+    if description.kind.has_peer() {
         bail!(
             "`{}` is a session's pipeline: it needs a peer. Start it from the page, or run another",
             description.name

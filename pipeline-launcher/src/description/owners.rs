@@ -33,6 +33,7 @@ pub fn owned(description: &Description, source: &str) -> Vec<Owned> {
 pub fn check_several(description: &Description, owned: &[Owned]) -> Vec<Problem> {
     let kind = match description.kind {
         PipelineKind::Session => "sessions",
+        PipelineKind::Viewer => "viewers",
         PipelineKind::Worker => "workers",
         PipelineKind::Source => return Vec::new(),
     };

@@ -46,6 +46,8 @@ enum Kind {
     Worker,
     /// Started on request, without a peer.
     Source,
+    /// Started for one peer that watches a session.
+    Viewer,
 }
 
 /// What a client may choose.

@@ -286,7 +286,7 @@ impl Sessions {
         description: Arc<Description>,
     ) -> Result<Started, Failure> {
         let workshop = &self.workshop;
-        let has_peer = description.kind == PipelineKind::Session;
+        let has_peer = description.kind.has_peer();
         let mut pipeline = description
             .resolve(&request.params)
             .and_then(|pipeline| {

@@ -79,6 +79,7 @@ async fn check(services: &Services, wanted: &SessionRequest) -> Result<(), Refus
         PipelineKind::Session => {
             "it needs a peer that sends its camera: join it by the WebSocket at /ws, or publish to /whip"
         }
+        PipelineKind::Viewer => "it is for those who watch a session: POST to /whep",
         PipelineKind::Worker => "it is a worker's: launchers run it by themselves",
     };
     let detail = format!("the pipeline `{}` cannot be started here; {why}", known.name);

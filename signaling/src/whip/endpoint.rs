@@ -36,20 +36,21 @@ pub(super) async fn begin(
     let door = Door::new(endpoint, ice);
     let etag = door.etag.clone();
     let endpoint = door.endpoint.clone();
-    let (pipeline, params, watched) = match protocol {
+    let (pipeline, kind, params, watched) = match protocol {
         Protocol::Whip => {
             let params = publishing(services, name, query).await?;
-            (name.to_owned(), params, None)
+            (name.to_owned(), PipelineKind::Session, params, None)
         }
         Protocol::Whep => {
             watching(services, name).await?;
             let params = Params::from([("session".to_owned(), name.into())]);
-            (VIEWER_PIPELINE.to_owned(), params, Some(name.to_owned()))
+            let watched = Some(name.to_owned());
+            (VIEWER_PIPELINE.to_owned(), PipelineKind::Viewer, params, watched)
         }
     };
     let wanted = Wanted {
         pipeline,
-        kind: PipelineKind::Session,
+        kind,
         params,
         peer: Some(Peer { offer, door, watched }),
     };
@@ -83,7 +84,6 @@ fn describe(headers: &mut HeaderMap, location: &str, etag: &str, links: Vec<Head
 async fn publishing(services: &Services, name: &str, query: Query) -> Result<Params, Refusal> {
     let known = pipeline(services, name).await?;
     let why = match known.kind {
-        _ if known.name == VIEWER_PIPELINE => "it shows sessions to viewers: watch one by /whep/SESSION",
         PipelineKind::Session => {
             let given = address::params(&known.params, query);
             let flaws = params::flaws(&known.params, &given);
@@ -93,6 +93,7 @@ async fn publishing(services: &Services, name: &str, query: Query) -> Result<Par
                 Err(Refusal::flaws(ErrorId::InvalidParam, flaws))
             };
         }
+        PipelineKind::Viewer => "it shows sessions to viewers: watch one by /whep/SESSION",
         PipelineKind::Source => "it takes no client's media: start it by POST /api/v1/sessions",
         PipelineKind::Worker => "it is a worker's: launchers run it by themselves",
     };

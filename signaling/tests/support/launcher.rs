@@ -201,7 +201,7 @@ fn pipelines() -> PipelineList {
             },
             PipelineInfo {
                 params: params(json!({"session": {"type": "string"}})),
-                ..pipeline("whep-view", PipelineKind::Session, false)
+                ..pipeline("whep-view", PipelineKind::Viewer, false)
             },
             PipelineInfo {
                 params: params(json!({

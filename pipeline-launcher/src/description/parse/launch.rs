@@ -74,13 +74,13 @@ fn check_webrtcbin(launch: &Launch<'_>, elements: &[Element], problems: &mut Pro
     let start = launch.place.start..launch.place.start;
     let webrtcbin = elements.iter().find(|element| element.factory == "webrtcbin");
     match (launch.kind, webrtcbin) {
-        (Some(PipelineKind::Session), None) => {
+        (Some(kind), None) if kind.has_peer() => {
             let hint = Some("for example: webrtcbin name=webrtc  webrtc. ! rtpvideodec ! …".to_owned());
             problems.error_with_hint(start, LAUNCH, "a session needs one `webrtcbin`", hint);
         }
         (Some(PipelineKind::Worker | PipelineKind::Source), Some(element)) => {
             let span = launch.place.span(launch.text, &element.span);
-            let message = "`webrtcbin` belongs in a pipeline of kind \"session\"";
+            let message = "`webrtcbin` belongs in a pipeline of kind \"session\" or \"viewer\"";
             problems.error(span, LAUNCH, message);
         }
         _ => {}

@@ -18,10 +18,11 @@ use super::{
 /// The version of the format that this program reads.
 const SCHEMA: i64 = 1;
 
-const KINDS: [(&str, PipelineKind); 3] = [
+const KINDS: [(&str, PipelineKind); 4] = [
     ("session", PipelineKind::Session),
     ("worker", PipelineKind::Worker),
     ("source", PipelineKind::Source),
+    ("viewer", PipelineKind::Viewer),
 ];
 
 const AUDIO: [(&str, Audio); 2] = [("ignore", Audio::Ignore), ("refuse", Audio::Refuse)];
