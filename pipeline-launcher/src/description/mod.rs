@@ -114,9 +114,12 @@ pub struct WebRtc {
     /// What is offered to the peer, best first.
     #[schemars(length(min = 1))]
     pub codecs: Vec<Codec>,
-    /// The jitterbuffer's delay, in milliseconds.
+    /// How long a missing packet is waited for at first, in milliseconds.
     #[schemars(range(min = *Self::LATENCY_MS.start(), max = *Self::LATENCY_MS.end()))]
     pub latency_ms: u32,
+    /// How far that grows while packets are lost, in milliseconds.
+    #[schemars(range(min = *Self::LATENCY_MS.start(), max = *Self::LATENCY_MS.end()))]
+    pub max_latency_ms: u32,
     /// What becomes of the peer's audio.
     pub audio: Audio,
     /// True if predictions go to the peer over a data channel named `predictions`, too.
@@ -131,7 +134,8 @@ impl Default for WebRtc {
     fn default() -> Self {
         Self {
             codecs: Codec::ALL.to_vec(),
-            latency_ms: 50,
+            latency_ms: 300,
+            max_latency_ms: 600,
             audio: Audio::Ignore,
             data_channel: false,
         }

@@ -7,10 +7,12 @@
 //! | `media` | its streams |
 //! | `channel` | predictions over its data channel |
 //! | `trust` | is the peer the one that its SDP names? |
+//! | `repair` | what was lost is sent again |
 //! | `silence` | is the peer still there? |
 
 mod channel;
 mod media;
+mod repair;
 mod setup;
 mod silence;
 mod trust;
@@ -31,6 +33,7 @@ use sightline_sdp::{Answer, Fingerprint, Flow, Offer};
 use super::pipeline::Pipeline;
 use crate::control::{Network, Report, Start};
 use crate::description::WebRtc;
+use repair::Repair;
 use setup::Wanted;
 use silence::Ear;
 use trust::Gate;
@@ -75,6 +78,7 @@ pub(super) struct Session {
     named: Vec<Fingerprint>,
     gate: Gate,
     ear: Ear,
+    repair: Repair,
 }
 
 /// How far a peer has come.
@@ -107,6 +111,7 @@ impl Session {
         let webrtc = find(bin, "webrtcbin").ok_or_else(|| failed("the pipeline has no webrtcbin"))?;
         let session = Self {
             wanted: Wanted::read(settings, &start.pipeline.launch)?,
+            repair: Repair::prepare(&webrtc, settings),
             webrtc,
             network: start.webrtc.clone(),
             told: settings.data_channel.then(|| start.identity.clone()),
@@ -118,10 +123,11 @@ impl Session {
             gate: Gate::default(),
             ear: Ear::new(),
         };
-        let (gate, ear) = (session.gate.clone(), session.ear.clone());
+        let (gate, ear, repair) = (session.gate.clone(), session.ear.clone(), session.repair.clone());
         bin.connect_deep_element_added(move |_, _, element| {
             gate.guard(element);
             ear.listen(element);
+            repair.equip(element);
         });
         setup::configure(&session.webrtc, settings, &session.network);
         media::sort_streams(&session.webrtc, bin);
@@ -276,6 +282,7 @@ impl Session {
             ))),
             Stage::Connected { .. } => {
                 self.stage = Stage::Connected { listen: now + LISTEN };
+                self.repair.look(&self.webrtc);
                 self.listen(now).map(|()| None)
             }
             Stage::New | Stage::Offered => Ok(None),

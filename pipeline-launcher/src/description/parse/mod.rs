@@ -184,6 +184,12 @@ fn read_webrtc(fields: &mut Fields<'_, '_, '_>) -> WebRtc {
     WebRtc {
         codecs: names.map_or(defaults.codecs, |names| read_codecs(fields, &names)),
         latency_ms: bounded(fields, "latency_ms", WebRtc::LATENCY_MS, defaults.latency_ms),
+        max_latency_ms: bounded(
+            fields,
+            "max_latency_ms",
+            WebRtc::LATENCY_MS,
+            defaults.max_latency_ms,
+        ),
         audio: choice(fields, "audio", &AUDIO).unwrap_or(defaults.audio),
         data_channel: fields
             .boolean("data_channel")
