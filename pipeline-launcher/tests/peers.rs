@@ -5,6 +5,7 @@
 #[path = "support/child.rs"]
 mod child;
 #[path = "support/peer.rs"]
+#[allow(dead_code)]
 mod peer;
 #[path = "../../protocol/inventa/tests/support/redis.rs"]
 mod redis;

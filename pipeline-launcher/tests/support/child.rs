@@ -48,7 +48,12 @@ pub async fn run_with(start: Start) -> (Process, Option<Report>) {
 
 /// The same with more in its environment.
 pub async fn run_in(env: &[(String, String)], start: Start) -> (Process, Option<Report>) {
-    let mut process = Process::spawn(exe(), env).unwrap();
+    run_by(exe(), env, start).await
+}
+
+/// The same by another program than the launcher itself.
+pub async fn run_by(program: &Path, env: &[(String, String)], start: Start) -> (Process, Option<Report>) {
+    let mut process = Process::spawn(program, env).unwrap();
     assert_eq!(report(&mut process).await, Some(Report::Ready));
     process.send(&Command::Start(Box::new(start))).await.unwrap();
     let first = report(&mut process).await;

@@ -42,9 +42,11 @@ impl Peer {
             .downcast::<gst::Pipeline>()
             .unwrap();
         let webrtc = pipeline.by_name("webrtc").unwrap();
-        if send_only {
-            for pad in webrtc.sink_pads() {
-                let transceiver = pad.property::<glib::Object>("transceiver");
+        for pad in webrtc.sink_pads() {
+            let transceiver = pad.property::<glib::Object>("transceiver");
+            // As browsers do: what was lost is sent again.
+            transceiver.set_property("do-nack", true);
+            if send_only {
                 transceiver.set_property_from_str("direction", "sendonly");
             }
         }
@@ -76,6 +78,26 @@ impl Peer {
 
     pub fn take_answer(&self, answer: &str) {
         self.take(WebRTCSDPType::Answer, answer);
+    }
+
+    /// How many packets the other side has asked for again.
+    pub fn asked_again(&self) -> u32 {
+        let mut elements = self.pipeline.iterate_recurse();
+        let mut asked = 0;
+        while let Ok(Some(element)) = elements.next() {
+            if element
+                .factory()
+                .is_some_and(|factory| factory.name() == "rtprtxsend")
+            {
+                asked += element.property::<u32>("num-rtx-requests");
+            }
+        }
+        asked
+    }
+
+    /// The element of that name in `streams`.
+    pub fn element(&self, name: &str) -> gst::Element {
+        self.pipeline.by_name(name).unwrap()
     }
 
     fn describe(&self, signal: &str, field: &str) -> String {
