@@ -19,3 +19,5 @@ say "Watched pipelines"
 "$python" bench/launcher/watching.py
 say "A picture that others can watch"
 "$python" bench/video/run.py
+say "Through loss"
+"$python" bench/loss/run.py
