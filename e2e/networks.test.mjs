@@ -58,9 +58,9 @@ function withRelay(use) {
 
 /** `pipeline-launcher test-network --json` in a namespace: its exit code and what it found. */
 function selfTest(namespace, env) {
-  const [command, args] = namespace.command(launcher, 'test-network', '--json');
+  const [command, args] = namespace.command(launcher, 'test-network', '--json', '--limit-secs', '60');
   return new Promise((resolve, reject) => {
-    execFile(command, args, { env: { ...process.env, ...env }, cwd: root, timeout: 30_000 }, (error, stdout, stderr) => {
+    execFile(command, args, { env: { ...process.env, ...env }, cwd: root, timeout: 70_000 }, (error, stdout, stderr) => {
       try {
         resolve({ code: error ? error.code : 0, ...JSON.parse(stdout) });
       } catch {
@@ -74,7 +74,7 @@ const found = (outcome, check) => outcome.findings.filter((finding) => finding.c
 
 const TURN = { SIGHTLINE_ICE_SERVERS: `turn:${RELAY}:3478?transport=udp`, SIGHTLINE_TURN_SECRET: SECRET };
 
-test('a session through TURN, where nothing else gets through', { timeout: 120_000 }, () =>
+test('a session through TURN, where nothing else gets through', { timeout: 180_000 }, () =>
   withRelay(async ({ server, client, folder, coturn }) => {
     const env = {
       ...TURN, REDIS_URL: '', REDIS_HOST: '', SIGHTLINE_BIND: SERVER, SIGHTLINE_PORT: '9000', SIGHTLINE_INSECURE: '1',
@@ -134,7 +134,7 @@ async function selectedWays() {
   return ways;
 }
 
-test('the self-test finds the relay, and says what is wrong with credentials', { timeout: 90_000 }, () =>
+test('the self-test finds the relay, and says what is wrong with credentials', { timeout: 180_000 }, () =>
   withRelay(async ({ server }) => {
     const right = await selfTest(server, TURN);
     assert.equal(right.code, 0, JSON.stringify(right, undefined, 1));
@@ -154,7 +154,7 @@ test('the self-test finds the relay, and says what is wrong with credentials', {
   }),
 );
 
-test('the self-test says which pairs fail where UDP is dropped', { timeout: 60_000 }, () =>
+test('the self-test says which pairs fail where UDP is dropped', { timeout: 150_000 }, () =>
   withNamespaces(async (make) => {
     const [host, other] = [make('host'), make('other')];
     connect(host, '10.78.0.1/24', other, '10.78.0.2/24');
@@ -170,7 +170,7 @@ test('the self-test says which pairs fail where UDP is dropped', { timeout: 60_0
   }),
 );
 
-test('a host that has IPv6 only carries sessions', { timeout: 60_000 }, () =>
+test('a host that has IPv6 only carries sessions', { timeout: 150_000 }, () =>
   withNamespaces(async (make) => {
     const [host, other] = [make('host'), make('other')];
     connect(host, 'fd77::1/64', other, 'fd77::2/64');

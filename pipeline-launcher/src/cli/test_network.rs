@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use sightline_service::ice::IceArgs;
@@ -19,6 +20,9 @@ pub struct TestNetworkArgs {
     pub public_ip: Vec<IpAddr>,
     #[command(flatten)]
     pub ice: IceArgs,
+    /// Seconds that all may take; a busy machine needs more
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=300))]
+    pub limit_secs: u64,
     /// Print JSON, for programs
     #[arg(long)]
     pub json: bool,
@@ -31,7 +35,8 @@ pub async fn test_network(args: TestNetworkArgs) -> anyhow::Result<ExitCode> {
         public_ips: args.public_ip,
         ice_servers: args.ice.servers()?,
     };
-    let outcome = network::check(&std::env::current_exe()?, settings).await?;
+    let limit = Duration::from_secs(args.limit_secs);
+    let outcome = network::check(&std::env::current_exe()?, settings, limit).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
     } else {

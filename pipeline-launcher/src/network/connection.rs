@@ -45,8 +45,9 @@ pub async fn connect(
     let name = if relay_only { "test-relay" } else { "test" };
     let port = lease.as_ref().map(|lease| lease.port);
     let starting = timeout_at(until, start_session(exe, settings, port, name)).await;
-    let mut session =
-        starting.context("the session's process does not start in time; is the machine overloaded?")??;
+    let mut session = starting.context(
+        "the session's process does not start in time; a busy machine needs a larger --limit-secs",
+    )??;
     let result = run(exe, settings, relay_only, &mut session, until).await;
     session.stop().await;
     result
@@ -60,7 +61,9 @@ async fn run(
     mut until: Instant,
 ) -> anyhow::Result<Connection> {
     let offer = timeout_at(until, next(session)).await;
-    let offer = match offer.context("the session makes no offer in time; is the machine overloaded?")?? {
+    let offer = match offer
+        .context("the session makes no offer in time; a busy machine needs a larger --limit-secs")??
+    {
         Report::Described { sdp } => sdp,
         other => bail!("the session's process made no offer but said {other:?}"),
     };
@@ -102,7 +105,7 @@ async fn run(
     }
     ensure!(
         answered,
-        "the test's peer makes no answer in time; is the machine overloaded?"
+        "the test's peer makes no answer in time; a busy machine needs a larger --limit-secs"
     );
     connection.pairs = table.pairs();
     Ok(connection)

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use crate::supervisor::ports::{PortRange, Ports};
 use connection::Connection;
 
-/// What is not decided by then is given up; the rest of 15 seconds is for ending the processes.
-const LIMIT: Duration = Duration::from_secs(13);
+/// Of the time that there is, the last part is for ending the processes.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// What is tried.
 #[derive(Debug)]
@@ -85,9 +85,9 @@ pub struct Outcome {
     pub connections: Vec<Connection>,
 }
 
-/// Tries everything; takes 15 seconds at most. `exe` is this program.
-pub async fn check(exe: &Path, settings: Settings) -> anyhow::Result<Outcome> {
-    let until = Instant::now() + LIMIT;
+/// Tries everything; what is not decided within `limit` is given up. `exe` is this program.
+pub async fn check(exe: &Path, settings: Settings, limit: Duration) -> anyhow::Result<Outcome> {
+    let until = Instant::now() + limit.saturating_sub(ENDING);
     let mut findings = addresses::check_ports(&settings.udp_ports);
     let settings = Arc::new(settings);
     let asking = tokio::task::spawn_blocking({

@@ -1,6 +1,6 @@
 //! The real coturn with the configuration that is shipped: who may use it, where it relays to, and how much.
 
-// Helpers of tests fail like tests.
+// The helpers here belong to tests.
 #![allow(clippy::unwrap_used)]
 
 mod support;
