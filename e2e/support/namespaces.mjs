@@ -78,4 +78,18 @@ export function connect(one, oneAddress, other, otherAddress) {
     namespace.ip('address', 'add', address, 'dev', end, ...(address.includes(':') ? ['nodad'] : []));
     namespace.ip('link', 'set', end, 'up');
   }
+  waitUntilUsable(one, ends[0]);
+  waitUntilUsable(other, ends[1]);
+}
+
+/** ICE passes over an interface that is not running yet, and gives up on an address that is still tentative. */
+function waitUntilUsable(namespace, end) {
+  const until = Date.now() + 10_000;
+  const usable = () =>
+    / state UP /.test(namespace.ip('-o', 'link', 'show', 'dev', end)) &&
+    namespace.ip('-o', '-6', 'address', 'show', 'dev', end, 'tentative').trim() === '';
+  while (!usable()) {
+    if (Date.now() > until) throw new Error(`the interface ${end} does not come up`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const INSIDE: &str = "SIGHTLINE_TEST_INSIDE";
 pub const HERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -41,6 +42,11 @@ pub fn is_inside(test: &str) -> bool {
         .unwrap();
     assert!(status.success(), "in its own network: {status}");
     false
+}
+
+fn output(program: &str, arguments: &str) -> String {
+    let ended = Command::new(program).args(arguments.split(' ')).output().unwrap();
+    String::from_utf8_lossy(&ended.stdout).into_owned()
 }
 
 fn run(program: &str, arguments: &str) {
@@ -96,7 +102,24 @@ impl There {
                 "nft add chain inet loss in { type filter hook input priority 0 ; }",
             );
         }
+        there.wait_until_running();
         there
+    }
+
+    /// ICE passes over an interface that is not running yet: the kernel says so a little after it is up.
+    fn wait_until_running(&self) {
+        let begun = Instant::now();
+        let show = "-o link show dev link0";
+        let namespace = format!("--net={} ip {show}", self.namespace());
+        for (program, arguments) in [("ip", show), ("nsenter", &namespace)] {
+            while !output(program, arguments).contains(" state UP ") {
+                assert!(
+                    begun.elapsed() < Duration::from_secs(10),
+                    "link0 does not come up"
+                );
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
     }
 
     /// From now on so many per cent of the datagrams of each direction are lost.
