@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { dataFiles } from './support/data.mjs';
 import { launchBlocks } from './support/launch-lines.mjs';
 import { Program } from './support/processes.mjs';
-import { RedisServer } from './support/redis.mjs';
+import { Redis, RedisServer } from './support/redis.mjs';
 import { binaries, root } from './support/system.mjs';
 
 const DATA = ['images/dog.jpg', 'video/bikes.mp4', 'models/yolox_nano.onnx'];
@@ -54,6 +54,13 @@ function leaks(cwd) {
 
 const tracer = { GST_TRACERS: 'leaks', GST_DEBUG: 'GST_TRACER:7', GST_DEBUG_NO_COLOR: '1', GST_DEBUG_FILE: 'leaks.%p' };
 
+/** As a reader's is: what the lines of another page have left would be taken for these lines' frames. */
+async function emptyRedis() {
+  const connection = await Redis.connect(redis.socket);
+  await connection.text('FLUSHALL');
+  connection.close();
+}
+
 const environment = () => ({
   GST_PLUGIN_PATH: binaries(),
   GST_REGISTRY: join(folder, 'registry.bin'),
@@ -69,6 +76,7 @@ for (const [index, { place: where, script }] of blocks.entries()) {
     const data = dataFiles(t, ...DATA);
     if (!data) return;
     const cwd = place(String(index), data);
+    await emptyRedis();
     const program = new Program('bash', ['-euo', 'pipefail', '-c', script], { cwd, env: { ...environment(), ...tracer } });
     try {
       const { code } = await program.ended(BLOCK_SECONDS);
