@@ -121,6 +121,11 @@ type = "model"
 target = "detect.model"
 `;
 
+/** How the process ended may be told a moment after the stop's answer. */
+function withoutExit({ exit, ...view }) {
+  return view;
+}
+
 test('a source that breaks is started again, and stopped by request', { timeout: 120_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'sightline-pipelines-'));
   writeFileSync(join(folder, 'clockwork.toml'), CLOCKWORK);
@@ -145,9 +150,9 @@ test('a source that breaks is started again, and stopped by request', { timeout:
 
       const stopped = await api.stop(id);
       assert.equal(stopped.state, 'ABORTED');
-      assert.deepEqual(await api.stop(id), stopped, 'a second stop changes nothing');
+      assert.deepEqual(withoutExit(await api.stop(id)), withoutExit(stopped), 'a second stop changes nothing');
       const { end, last } = await following;
-      assert.deepEqual(end, stopped);
+      assert.deepEqual(withoutExit(end), withoutExit(stopped));
       const late = await fetch(api.url(`sessions/${id}/predictions`), { headers: { 'Last-Event-ID': last } });
       assert.equal(late.status, 204, 'who had the end need not come back');
     });
