@@ -34,9 +34,9 @@ pub async fn test_network(args: TestNetworkArgs) -> anyhow::Result<ExitCode> {
         udp_ports: args.udp_ports,
         public_ips: args.public_ip,
         ice_servers: args.ice.servers()?,
+        limit: Duration::from_secs(args.limit_secs),
     };
-    let limit = Duration::from_secs(args.limit_secs);
-    let outcome = network::check(&std::env::current_exe()?, settings, limit).await?;
+    let outcome = network::check(&std::env::current_exe()?, settings).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
     } else {

@@ -174,6 +174,7 @@ mod tests {
             udp_ports: "12000".parse().unwrap(),
             public_ips: vec![ip.parse().unwrap()],
             ice_servers: sightline_service::ice::IceServers::default(),
+            limit: std::time::Duration::ZERO,
         };
         let seen = [seen("10.0.0.5:5", "203.0.113.9:5")];
         for (ip, verdict) in [

@@ -89,6 +89,12 @@ async fn run(
             peer::Said::Answer(sdp) => {
                 connection.peer_candidates = candidates(&sdp);
                 answered = true;
+                // A peer without addresses will find none later.
+                if connection.peer_candidates.is_empty() {
+                    break;
+                }
+                // libnice gives a pair up after four seconds, a connection never.
+                until = until.min(Instant::now() + settings.limit / 2);
                 session.send(&Command::Answer { sdp }).await?;
             }
             peer::Said::Nice(line) => table.read(&line),

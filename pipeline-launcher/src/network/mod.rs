@@ -27,6 +27,8 @@ pub struct Settings {
     pub udp_ports: PortRange,
     pub public_ips: Vec<IpAddr>,
     pub ice_servers: IceServers,
+    /// Longest that all may take.
+    pub limit: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -85,9 +87,9 @@ pub struct Outcome {
     pub connections: Vec<Connection>,
 }
 
-/// Tries everything; what is not decided within `limit` is given up. `exe` is this program.
-pub async fn check(exe: &Path, settings: Settings, limit: Duration) -> anyhow::Result<Outcome> {
-    let until = Instant::now() + limit.saturating_sub(ENDING);
+/// Tries everything; what is not decided in time is given up. `exe` is this program.
+pub async fn check(exe: &Path, settings: Settings) -> anyhow::Result<Outcome> {
+    let until = Instant::now() + settings.limit.saturating_sub(ENDING);
     let mut findings = addresses::check_ports(&settings.udp_ports);
     let settings = Arc::new(settings);
     let asking = tokio::task::spawn_blocking({
