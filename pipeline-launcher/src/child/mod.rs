@@ -166,7 +166,7 @@ fn drive(
     };
     let result = pipeline.play().and_then(|running| {
         match &mut session {
-            Some(session) => session.begin(start.offer.as_deref())?,
+            Some(session) => session.begin()?,
             None if running => send(reports, &Report::Running).map_err(unheard)?,
             None => {}
         }

@@ -67,6 +67,8 @@ type Tell = Arc<dyn Fn(Event) + Send + Sync>;
 pub(super) struct Session {
     webrtc: gst::Element,
     network: Network,
+    /// The peer's, if it is the peer that offers.
+    offer: Option<Offer>,
     /// Whose predictions go over a data channel, if they do.
     told: Option<String>,
     wanted: Wanted,
@@ -109,8 +111,14 @@ impl Session {
     ) -> Result<Self, Failure> {
         let bin = pipeline.bin();
         let webrtc = find(bin, "webrtcbin").ok_or_else(|| failed("the pipeline has no webrtcbin"))?;
+        let wanted = Wanted::read(settings, &start.pipeline.launch)?;
+        let offer = start.offer.as_deref();
+        let offer = offer
+            .map(|offer| Offer::parse(offer, &wanted.policy()))
+            .transpose()?;
         let session = Self {
-            wanted: Wanted::read(settings, &start.pipeline.launch)?,
+            wanted,
+            offer,
             repair: Repair::prepare(&webrtc, settings),
             webrtc,
             network: start.webrtc.clone(),
@@ -131,9 +139,8 @@ impl Session {
         });
         setup::configure(&session.webrtc, settings, &session.network);
         media::sort_streams(&session.webrtc, bin);
-        if let Some(offer) = &start.offer {
-            let offer = Offer::parse(offer, &session.wanted.policy())?;
-            media::use_offered_payload(&session.webrtc, &offer);
+        if let Some(offer) = &session.offer {
+            media::use_offered_payload(&session.webrtc, offer);
         }
         session.connect_signals();
         Ok(session)
@@ -176,8 +183,8 @@ impl Session {
     }
 
     /// Starts the exchange; webrtcbin must be running.
-    pub(super) fn begin(&mut self, offer: Option<&str>) -> Result<(), Failure> {
-        let make = match offer {
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        let make = match self.offer.take() {
             None => {
                 setup::prepare_offer(&self.webrtc, &self.wanted)?;
                 if let Some(session) = &self.told {
@@ -189,7 +196,7 @@ impl Session {
                 if let Some(session) = &self.told {
                     channel::expect(&self.webrtc, session);
                 }
-                self.take_offer(offer)?;
+                self.take_offer(&offer)?;
                 "create-answer"
             }
         };
@@ -201,8 +208,7 @@ impl Session {
         Ok(())
     }
 
-    fn take_offer(&mut self, offer: &str) -> Result<(), Failure> {
-        let offer = Offer::parse(offer, &self.wanted.policy())?;
+    fn take_offer(&mut self, offer: &Offer) -> Result<(), Failure> {
         self.named = offer.fingerprints().to_vec();
         if self.wanted.flow == Flow::Both && !offer.media().iter().any(media::takes_picture) {
             media::send_nothing(&self.webrtc).map_err(|error| failed(format!("{error:#}")))?;
