@@ -47,7 +47,7 @@ pub struct Network {
     pub udp_port: Option<u16>,
     /// Addresses to advertise instead of the host's own.
     pub public_ips: Vec<std::net::IpAddr>,
-    /// `stun:` and `turn:` URLs.
+    /// STUN and TURN servers, as webrtcbin takes them.
     pub ice_servers: Vec<String>,
     /// True if our description need not wait for candidates.
     pub trickle: bool,

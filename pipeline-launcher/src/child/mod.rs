@@ -20,6 +20,7 @@ use crate::control::{Command, Report, Start, to_line};
 use pipeline::Pipeline;
 use progress::Meter;
 use webrtc::Session;
+pub(crate) use webrtc::add_ice_server;
 
 /// So long may a pipeline take to stop; some versions of webrtcbin hang.
 const TEARDOWN: Duration = Duration::from_secs(2);

@@ -14,6 +14,7 @@ use gst_webrtc::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::child::add_ice_server;
 use crate::control::to_line;
 
 /// What makes libnice talk.
@@ -103,9 +104,7 @@ fn talk(said: &Sender<Said>) -> anyhow::Result<()> {
 
 fn configure(webrtc: &gst::Element, start: &Start, said: &Sender<Said>) -> anyhow::Result<()> {
     for server in &start.ice_servers {
-        if server.starts_with("stun:") {
-            webrtc.set_property("stun-server", server);
-        } else if !webrtc.emit_by_name::<bool>("add-turn-server", &[server]) {
+        if !add_ice_server(webrtc, server) {
             bail!("webrtcbin does not take a TURN server");
         }
     }

@@ -35,6 +35,7 @@ use crate::control::{Network, Report, Start};
 use crate::description::WebRtc;
 use repair::Repair;
 use setup::Wanted;
+pub(crate) use setup::add_ice_server;
 use silence::Ear;
 use trust::Gate;
 

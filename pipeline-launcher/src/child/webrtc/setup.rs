@@ -117,7 +117,9 @@ pub(super) fn configure(webrtc: &gst::Element, settings: &WebRtc, network: &Netw
         nice.set_property("ice-tcp", false);
     }
     for server in &network.ice_servers {
-        add_server(webrtc, server);
+        if !add_ice_server(webrtc, server) {
+            tracing::warn!("webrtcbin does not take one of the TURN servers");
+        }
     }
     for transceiver in transceivers(webrtc) {
         transceiver.set_property("do-nack", true);
@@ -137,20 +139,13 @@ pub(super) fn transceivers(webrtc: &gst::Element) -> impl Iterator<Item = WebRTC
     })
 }
 
-fn add_server(webrtc: &gst::Element, server: &str) {
-    let uri = |scheme: &str| {
-        let rest = server.strip_prefix(scheme)?;
-        Some(format!("{scheme}//{}", rest.trim_start_matches("//")))
-    };
-    if let Some(uri) = uri("stun:") {
-        webrtc.set_property("stun-server", uri);
-    } else if let Some(uri) = uri("turn:").or_else(|| uri("turns:")) {
-        if !webrtc.emit_by_name::<bool>("add-turn-server", &[&uri]) {
-            tracing::warn!("webrtcbin does not take one of the TURN servers");
-        }
-    } else {
-        tracing::warn!("an ICE server's URL starts with none of stun:, turn:, turns:");
+/// `server`: as `sightline_ice` writes it for webrtcbin. False if webrtcbin does not take it.
+pub(crate) fn add_ice_server(webrtc: &gst::Element, server: &str) -> bool {
+    if server.starts_with("stun:") {
+        webrtc.set_property("stun-server", server);
+        return true;
     }
+    webrtc.emit_by_name("add-turn-server", &[&server])
 }
 
 /// What our offer holds: one section of video.
