@@ -43,6 +43,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
         .context("standard input is not the launcher's socket")?;
     crate::plugins::init()?;
 
+    make_certificate();
+
     let (events, incoming) = mpsc::channel();
     std::thread::spawn({
         let events = events.clone();
@@ -71,6 +73,16 @@ pub fn run() -> anyhow::Result<ExitCode> {
     // The launcher may be gone: then nobody needs the report.
     let _unheard = send(&mut reports, &last);
     Ok(code)
+}
+
+/// GStreamer's DTLS elements share one certificate in a process, and the first of them makes it: with RSA that takes
+/// some hundred milliseconds, which a process has while it waits for its pipeline.
+fn make_certificate() {
+    std::thread::spawn(|| {
+        if let Err(error) = gst::ElementFactory::make("dtlsdec").build() {
+            tracing::debug!(%error, "no certificate is made ahead");
+        }
+    });
 }
 
 fn limit_open_files(files: u64) -> std::io::Result<()> {
