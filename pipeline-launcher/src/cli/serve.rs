@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{ServeArgs, Workers};
 use crate::description::catalogue::Catalogue;
-use crate::description::{Worker, launch};
+use crate::description::{Replicas, Worker, launch};
 use crate::models::{BUILT_IN, Model, Models};
 use crate::registration::{Registration, keep_registered};
 use crate::rpc::Rpc;
@@ -217,13 +217,19 @@ struct Common<'a> {
     board: &'a Arc<Board>,
 }
 
-/// What the workers run: the pipelines that were named, or all of that kind.
+/// What the workers run: the pipelines that were named, or all of that kind whose files do not say 0.
 fn worker_plans(args: &ServeArgs, catalogue: &Catalogue, common: &Common) -> anyhow::Result<Vec<Plan>> {
     if args.workers == Some(Workers::Number(0)) {
         return Ok(Vec::new());
     }
     let all = catalogue.list().pipelines;
-    let of_kind = all.into_iter().filter(|info| info.kind == PipelineKind::Worker);
+    let runs = |name: &str| {
+        let found = catalogue.find(name);
+        found.is_ok_and(|found| found.worker.replicas != Replicas::Number(0))
+    };
+    let of_kind = all
+        .into_iter()
+        .filter(|info| info.kind == PipelineKind::Worker && runs(&info.name));
     let names: Vec<String> = match &args.worker_pipeline[..] {
         [] => of_kind.map(|info| info.name).collect(),
         named => named.to_vec(),
@@ -268,6 +274,12 @@ fn worker_plan(name: &str, args: &ServeArgs, catalogue: &Catalogue, common: &Com
 }
 
 fn by_file(worker: Worker) -> RangeInclusive<usize> {
+    let named_all_the_same = worker.replicas == Replicas::Number(0);
+    let worker = if named_all_the_same {
+        Worker::default()
+    } else {
+        worker
+    };
     let replicas = worker.range(u32::try_from(Workers::Auto.count()).unwrap_or(u32::MAX));
     *replicas.start() as usize..=*replicas.end() as usize
 }
