@@ -13,6 +13,8 @@ say "Tracking"
 "$python" bench/tracking/run.py
 say "Speed"
 "$python" bench/elements/run.py
+say "Frames inferred together"
+"$python" bench/batching/run.py
 say "Sessions that come and go"
 "$python" bench/launcher/run.py
 say "Watched pipelines"
