@@ -1,20 +1,24 @@
 import type { Fields } from './client/validate';
 import type { State } from './client/session';
+import type { Shown } from './view/frame-view';
 
 interface Topics {
   state: State;
   prediction: Fields;
+  /** Boxes were drawn on a picture. */
+  shown: Shown;
 }
 
 type Listener<T> = (value: T) => void;
 
-const KEPT = 2000;
+/** Some minutes; a bound on what the page may hold. */
+export const KEPT = 5000;
 
 /** `window.sightline`: what a script, a test or a curious person may read and listen to. */
 export class Api {
-  /** The last 2000 predictions as they came, oldest first. */
+  /** The last 5000 predictions as they came, oldest first. */
   readonly predictions: Fields[] = [];
-  readonly #listeners: { [T in keyof Topics]: Set<Listener<Topics[T]>> } = { state: new Set(), prediction: new Set() };
+  readonly #listeners: { [T in keyof Topics]: Set<Listener<Topics[T]>> } = { state: new Set(), prediction: new Set(), shown: new Set() };
   #state: State;
 
   constructor(state: State) {
@@ -41,6 +45,10 @@ export class Api {
     this.predictions.push(prediction);
     if (this.predictions.length > KEPT) this.predictions.shift();
     this.#tell('prediction', prediction);
+  }
+
+  setShown(shown: Shown): void {
+    this.#tell('shown', shown);
   }
 
   #tell<T extends keyof Topics>(topic: T, value: Topics[T]): void {

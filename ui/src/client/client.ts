@@ -1,9 +1,10 @@
 import { ServerClock } from './clock';
+import { FrameClock } from './frame-clock';
 import { Link } from './link';
-import { isNewer, type Prediction } from './prediction';
+import { Measures } from './measures';
+import type { Prediction } from './prediction';
 import type { Problem } from './protocol';
 import { IDLE, reduce, type Command, type Event, type Intent, type SourceKind, type State } from './session';
-import { SlidingWindow } from './window';
 
 /** A video that can be sent, and what releases it. */
 export interface Source {
@@ -24,21 +25,19 @@ export interface ClientOptions {
   returned(stream: MediaStream | null): void;
 }
 
-const WINDOW_MS = 3000;
-
 /** Runs a session: feeds events to the state machine and carries out its commands. */
 export class Client {
+  /** Which frame of the source each prediction belongs to. */
+  readonly frames = new FrameClock();
   readonly #options: ClientOptions;
   readonly #clock = new ServerClock();
-  readonly #latency = new SlidingWindow(WINDOW_MS);
-  readonly #arrivals = new SlidingWindow(WINDOW_MS);
+  readonly measures = new Measures(this.#clock);
   #state: State = IDLE;
   #link: Link | undefined;
   #source: Source | undefined;
   /** Counts source requests: an answer to an old one is released, not used. */
   #request = 0;
   #timer: number | undefined;
-  #last: Prediction | undefined;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -48,14 +47,9 @@ export class Client {
     return this.#state;
   }
 
-  /** Median of the last seconds, in milliseconds, from the frame's capture to its boxes here. */
-  latency(now: number): number | undefined {
-    return this.#latency.median(now);
-  }
-
-  /** Predictions per second. */
-  rate(now: number): number | undefined {
-    return this.#arrivals.rate(now);
+  /** Of the connection, as the browser counts; undefined while there is none. */
+  stats(): Promise<RTCStatsReport> | undefined {
+    return this.#link?.stats();
   }
 
   start(intent: Intent): void {
@@ -90,7 +84,7 @@ export class Client {
         this.#link = new Link(
           this.#options.url,
           (event) => this.#handle(event),
-          (stream) => this.#options.returned(stream),
+          { returned: (stream) => this.#options.returned(stream), encoded: (timestamp, at) => this.frames.encoded(timestamp, at) },
         );
         break;
       case 'close-link':
@@ -154,22 +148,13 @@ export class Client {
     this.#link?.close();
     this.#link = undefined;
     this.#options.returned(null);
-    this.#last = undefined;
+    this.frames.reset();
     this.#clock.reset();
-    this.#latency.clear();
-    this.#arrivals.clear();
+    this.measures.reset();
   }
 
   #deliver(prediction: Prediction): void {
-    if (!isNewer(prediction, this.#last)) return;
-    this.#last = prediction;
-    const now = preciseNow();
-    this.#arrivals.push(1, now);
-    const offset = this.#clock.offset;
-    if (prediction.captured !== undefined && offset !== undefined) {
-      this.#latency.push(Math.max(0, now + offset - prediction.captured / 1000), now);
-    }
-    this.#options.predicted(prediction);
+    if (this.measures.add(prediction, preciseNow())) this.#options.predicted(prediction);
   }
 }
 

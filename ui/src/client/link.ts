@@ -6,20 +6,26 @@ import type { Event } from './session';
 const FIRST_PROBES_MS = [0, 250, 500];
 const PROBE_PERIOD_MS = 5000;
 
+export interface LinkEvents {
+  /** A picture comes back. */
+  returned(stream: MediaStream): void;
+  /** A frame left the encoder with this RTP timestamp, at this Unix time in milliseconds. */
+  encoded(timestamp: number, at: number): void;
+}
+
 /** One connection to the server: the socket and, once it has offered, the peer connection. Never reused. */
 export class Link {
   readonly #socket: WebSocket;
   readonly #emit: (event: Event) => void;
-  readonly #returned: (stream: MediaStream) => void;
+  readonly #events: LinkEvents;
   #peer: Peer | undefined;
   /** Candidates that came before the offer. */
   #early: Candidate[] = [];
   #timers: number[] = [];
   #closed = false;
 
-  /** `returned` is told of a picture that comes back. */
-  constructor(url: URL, emit: (event: Event) => void, returned: (stream: MediaStream) => void) {
-    this.#returned = returned;
+  constructor(url: URL, emit: (event: Event) => void, events: LinkEvents) {
+    this.#events = events;
     this.#emit = (event) => {
       // What a discarded connection still has to say concerns nobody.
       if (!this.#closed) emit(event);
@@ -39,7 +45,8 @@ export class Link {
         answered: (answer) => this.#emit({ type: 'answered', sdp: answer }),
         gathered: (candidate) => this.#emit({ type: 'gathered', candidate }),
         state: (state) => this.#emit({ type: 'peer', state }),
-        returned: (returned) => this.#returned(returned),
+        returned: (returned) => this.#events.returned(returned),
+        encoded: (timestamp, at) => this.#events.encoded(timestamp, at),
         failed: (message) => this.#emit({ type: 'negotiation-failed', message }),
       });
     } catch (error) {
@@ -53,6 +60,10 @@ export class Link {
   addCandidate(candidate: Candidate): void {
     if (this.#peer) this.#peer.add(candidate);
     else this.#early.push(candidate);
+  }
+
+  stats(): Promise<RTCStatsReport> | undefined {
+    return this.#peer?.stats();
   }
 
   startClock(): void {

@@ -1,5 +1,6 @@
 import type { Candidate, IceServer } from './protocol';
 import { withStartBitrate } from './sdp';
+import RtpWorker from './rtp.worker?worker&inline';
 import type { PeerState } from './session';
 
 /** Enough for 1280×720 to begin near its full size. */
@@ -11,6 +12,8 @@ export interface PeerEvents {
   state(state: PeerState): void;
   /** A picture comes back on the same connection. */
   returned(stream: MediaStream): void;
+  /** A frame left the encoder with this RTP timestamp, at this Unix time in milliseconds. */
+  encoded(timestamp: number, at: number): void;
   failed(message: string): void;
 }
 
@@ -19,6 +22,7 @@ export class Peer {
   readonly #connection: RTCPeerConnection;
   readonly #events: PeerEvents;
   readonly #sender: RTCRtpSender;
+  #watcher: Worker | undefined;
   #queue: Promise<void> = Promise.resolve();
 
   /** Throws if the browser refuses the servers' addresses. */
@@ -40,6 +44,7 @@ export class Peer {
     this.#connection.ontrack = ({ track: returned }) => events.returned(new MediaStream([returned]));
     // It also receives if the server's offer has a picture to send back.
     this.#sender = this.#connection.addTrack(track, stream);
+    this.#watchFrames();
   }
 
   accept(sdp: string): void {
@@ -68,6 +73,20 @@ export class Peer {
     this.#connection.onconnectionstatechange = null;
     this.#connection.ontrack = null;
     this.#connection.close();
+    this.#watcher?.terminate();
+  }
+
+  /** What is measured of the connection, for the panel. */
+  stats(): Promise<RTCStatsReport> {
+    return this.#connection.getStats();
+  }
+
+  /** Without it, in an old browser, boxes come all the same: only which frame they belong to stays unknown. */
+  #watchFrames(): void {
+    if (typeof RTCRtpScriptTransform === 'undefined') return;
+    this.#watcher = new RtpWorker();
+    this.#watcher.onmessage = ({ data }: MessageEvent<readonly [number, number]>) => this.#events.encoded(...data);
+    this.#sender.transform = new RTCRtpScriptTransform(this.#watcher);
   }
 
   /** Descriptions and candidates are applied one after another, in the order they came. */

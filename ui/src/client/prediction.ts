@@ -25,6 +25,8 @@ export interface Prediction {
   readonly seq?: number;
   /** Unix microseconds at which the frame entered the pipeline. */
   readonly captured?: number;
+  /** The source's size in pixels. */
+  readonly size?: { readonly width: number; readonly height: number };
   readonly model?: string;
   readonly worker?: string;
   readonly objects:
@@ -46,6 +48,7 @@ export function parsePrediction(data: unknown): Prediction | undefined {
   if (session === undefined || timestamp === undefined || !objects) return undefined;
   const seq = asDecimal(raw['seq']);
   const captured = asDecimal(raw['captured']);
+  const [width, height] = [asDecimal(raw['width']), asDecimal(raw['height'])];
   const model = asText(raw['model']);
   const worker = asText(raw['worker']);
   return {
@@ -53,6 +56,7 @@ export function parsePrediction(data: unknown): Prediction | undefined {
     timestamp,
     ...(seq !== undefined && { seq }),
     ...(captured !== undefined && { captured }),
+    ...(width && height && width > 0 && height > 0 ? { size: { width, height } } : {}),
     ...(model && { model }),
     ...(worker && { worker }),
     objects,

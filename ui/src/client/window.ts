@@ -23,11 +23,16 @@ export class SlidingWindow {
   }
 
   median(now: number): number | undefined {
+    return this.quantile(0.5, now);
+  }
+
+  /** The value that this share of the entries does not exceed, between two of them interpolated. */
+  quantile(share: number, now: number): number | undefined {
     this.#trim(now);
     const values = this.#entries.map((entry) => entry.value).sort((a, b) => a - b);
-    const upper = values[values.length >> 1];
-    const lower = values[(values.length - 1) >> 1];
-    return upper === undefined || lower === undefined ? undefined : (lower + upper) / 2;
+    const place = share * (values.length - 1);
+    const [lower, upper] = [values[Math.floor(place)], values[Math.ceil(place)]];
+    return lower === undefined || upper === undefined ? undefined : lower + (upper - lower) * (place % 1);
   }
 
   clear(): void {

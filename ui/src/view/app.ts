@@ -6,6 +6,7 @@ import { IDLE, type State } from '../client/session';
 import { openSource } from '../sources/open';
 import { Controls } from './controls';
 import { element, setText } from './dom';
+import { Filter } from './filter';
 import { Readouts } from './readouts';
 import { Stage } from './stage';
 import { connectionOf, countdownOf, milliseconds, perSecond, problemOf, statusOf } from './words';
@@ -15,13 +16,14 @@ const REFRESH_MS = 250;
 /** The page: puts the parts together and passes what happens from one to the other. */
 export class SightlineApp extends HTMLElement {
   readonly #api = new Api(IDLE);
-  readonly #stage = new Stage();
+  readonly #filter = new Filter();
   readonly #readouts = new Readouts();
   readonly #badge = element('span', { class: 'badge', 'data-testid': 'connection' });
   readonly #status = element('span', { role: 'status' });
   /** Outside the live region: a screen reader is not to count along. */
   readonly #countdown = element('span', { class: 'countdown' });
   readonly #client: Client;
+  readonly #stage: Stage;
   readonly #controls: Controls;
   #predictedAt: number | undefined;
 
@@ -35,6 +37,7 @@ export class SightlineApp extends HTMLElement {
       sourceChanged: (stream) => this.#stage.show(stream),
       returned: (stream) => this.#stage.showReturned(stream),
     });
+    this.#stage = new Stage(this.#client.frames, this.#filter, (shown) => this.#api.setShown(shown));
     this.#controls = new Controls({
       start: () => this.#client.start(this.#controls.intent),
       stop: () => this.#client.stop(),
@@ -57,6 +60,7 @@ export class SightlineApp extends HTMLElement {
 
   async #begin(query: URLSearchParams): Promise<void> {
     this.#controls.choose(query.get('source'));
+    if (query.get('view') === 'exact') this.#stage.frames.view = 'exact';
     const pipelines = await fetchPipelines(new URL('api/v1/pipelines', document.baseURI));
     this.#controls.offer(pipelines, query.get('pipeline') ?? (pipelines ? null : DEFAULT_PIPELINE));
     if (query.get('autostart') === '1') this.#client.start(this.#controls.intent);
@@ -66,7 +70,7 @@ export class SightlineApp extends HTMLElement {
     this.dataset['state'] = state.name;
     if (state.name !== 'live') {
       this.#predictedAt = undefined;
-      this.#stage.clear();
+      this.#stage.frames.clear();
       this.#readouts.set('model', '–');
       this.#readouts.set('worker', '–');
     }
@@ -79,7 +83,7 @@ export class SightlineApp extends HTMLElement {
 
   #predicted(prediction: Prediction): void {
     this.#predictedAt = preciseNow();
-    this.#stage.draw(prediction);
+    this.#stage.frames.show(prediction);
     this.#readouts.set('model', prediction.model ?? 'not told');
     this.#readouts.set('worker', prediction.worker ?? 'not told');
     this.#api.addPrediction(prediction.raw);
@@ -91,8 +95,8 @@ export class SightlineApp extends HTMLElement {
     const { state } = this.#client;
     setText(this.#status, statusOf(state, quiet));
     setText(this.#countdown, countdownOf(state, Date.now()));
-    this.#readouts.set('latency', milliseconds(this.#client.latency(now)));
-    this.#readouts.set('rate', perSecond(state.name === 'live' ? this.#client.rate(now) : undefined));
+    this.#readouts.set('latency', milliseconds(this.#client.measures.latency(0.5, now)));
+    this.#readouts.set('rate', perSecond(state.name === 'live' ? this.#client.measures.rate(now) : undefined));
   }
 }
 

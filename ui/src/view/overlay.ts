@@ -1,55 +1,28 @@
-import { detectionsOf, type Detection, type Prediction } from '../client/prediction';
+import type { Detection } from '../client/prediction';
 import { colourOf } from './colour';
 import { contain, place, placePlate, type Rect, type Size } from './geometry';
-
-/** Boxes without a newer prediction vanish: an old box on a new picture is a lie. */
-const FRESH_MS = 1000;
 
 const LINE = 2.5;
 const FONT_SIZE = 13;
 const PLATE_HEIGHT = 19;
 const PADDING = 5;
 
-/** Draws boxes on a canvas that lies exactly over the video. */
+/** Draws boxes on a canvas that lies exactly over the picture. */
 export class Overlay {
-  readonly #video: HTMLVideoElement;
   readonly #canvas: HTMLCanvasElement;
   #area: Size = { width: 0, height: 0 };
-  #prediction: Prediction | undefined;
-  #expiry: number | undefined;
-  #frame: number | undefined;
 
-  constructor(video: HTMLVideoElement, canvas: HTMLCanvasElement) {
-    this.#video = video;
+  /** `resized` is called when all must be drawn anew. */
+  constructor(canvas: HTMLCanvasElement, resized: () => void) {
     this.#canvas = canvas;
     new ResizeObserver(([entry]) => {
       if (entry) this.#area = entry.contentRect;
-      this.#redraw();
+      resized();
     }).observe(canvas);
-    video.addEventListener('resize', () => this.#redraw());
   }
 
-  show(prediction: Prediction): void {
-    this.#prediction = prediction;
-    clearTimeout(this.#expiry);
-    this.#expiry = self.setTimeout(() => this.clear(), FRESH_MS);
-    this.#redraw();
-  }
-
-  clear(): void {
-    clearTimeout(this.#expiry);
-    this.#prediction = undefined;
-    this.#redraw();
-  }
-
-  #redraw(): void {
-    this.#frame ??= requestAnimationFrame(() => {
-      this.#frame = undefined;
-      this.#draw();
-    });
-  }
-
-  #draw(): void {
+  /** Draws these boxes, and no others, over a picture of this size. */
+  draw(detections: readonly Detection[], size: Size): void {
     const context = this.#canvas.getContext('2d');
     if (!context) return;
     const ratio = devicePixelRatio;
@@ -62,18 +35,21 @@ export class Overlay {
     }
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, this.#area.width, this.#area.height);
-    const picture = contain({ width: this.#video.videoWidth, height: this.#video.videoHeight }, this.#area);
-    if (!this.#prediction || !picture) return;
-    const detections = detectionsOf(this.#prediction, picture.width / picture.height);
-    // The surest are drawn last, over the others; labels over all boxes.
-    const placed: (readonly [Detection, Rect])[] = [];
-    for (const detection of detections.toSorted((a, b) => a.score - b.score)) {
-      const box = place(detection.box, picture);
-      if (box) placed.push([detection, box]);
-    }
-    for (const [detection, box] of placed) drawBox(context, detection, box);
-    for (const [detection, box] of placed) drawPlate(context, detection, box, picture);
+    const picture = contain(size, this.#area);
+    if (picture) drawDetections(context, detections, picture);
   }
+}
+
+/** All boxes and their labels, in the picture at this place. */
+export function drawDetections(context: CanvasRenderingContext2D, detections: readonly Detection[], picture: Rect): void {
+  // The surest are drawn last, over the others; labels over all boxes.
+  const placed: (readonly [Detection, Rect])[] = [];
+  for (const detection of detections.toSorted((a, b) => a.score - b.score)) {
+    const box = place(detection.box, picture);
+    if (box) placed.push([detection, box]);
+  }
+  for (const [detection, box] of placed) drawBox(context, detection, box);
+  for (const [detection, box] of placed) drawPlate(context, detection, box, picture);
 }
 
 function drawBox(context: CanvasRenderingContext2D, { label }: Detection, box: Rect): void {

@@ -1,12 +1,14 @@
-import type { Prediction } from '../client/prediction';
+import type { FrameClock } from '../client/frame-clock';
 import type { Problem } from '../client/protocol';
 import { element, setText } from './dom';
-import { Overlay } from './overlay';
+import type { Filter } from './filter';
+import { FrameView, type Shown } from './frame-view';
 import { explain } from './words';
 
 /** The picture, the boxes over it, and what is to be said about a fault. */
 export class Stage {
   readonly root: HTMLElement;
+  readonly frames: FrameView;
   readonly #video = element('video', { playsinline: true, 'aria-label': 'The video being sent' });
   readonly #returned = element('video', {
     playsinline: true,
@@ -14,20 +16,20 @@ export class Stage {
     'aria-label': 'The video as it comes back, with boxes drawn in',
     hidden: true,
   });
-  readonly #overlay: Overlay;
+  readonly #hint = element('p', { class: 'hint' }, 'Your video appears here.');
   readonly #what = element('strong');
   readonly #next = element('span');
   readonly #detail = element('small');
   readonly #error = element('div', { class: 'problem', role: 'alert', 'data-testid': 'error', hidden: true });
 
-  constructor() {
-    const canvas = element('canvas', { 'aria-hidden': 'true' });
+  constructor(clock: FrameClock, filter: Filter, shown: (shown: Shown) => void) {
+    const picture = element('canvas', { class: 'picture', role: 'img', 'aria-label': 'The video with its boxes', hidden: true });
+    const boxes = element('canvas', { class: 'boxes', 'aria-hidden': 'true' });
     this.#video.muted = true;
     this.#returned.muted = true;
-    this.#overlay = new Overlay(this.#video, canvas);
+    this.frames = new FrameView(this.#video, picture, boxes, clock, filter, shown);
     this.#error.append(this.#what, this.#next, this.#detail);
-    const hint = element('p', { class: 'hint' }, 'Your video appears here.');
-    this.root = element('div', { class: 'stage' }, hint, this.#video, canvas, this.#returned, this.#error);
+    this.root = element('div', { class: 'stage' }, this.#hint, this.#video, picture, boxes, this.#returned, this.#error);
   }
 
   show(stream: MediaStream | null): void {
@@ -35,7 +37,7 @@ export class Stage {
     this.root.classList.toggle('has-video', stream !== null);
     // Refused only where the user forbids muted videos too; the session is not harmed by it.
     if (stream) this.#video.play().catch(() => undefined);
-    else this.#overlay.clear();
+    else this.frames.forget();
   }
 
   /** A picture that comes back covers the one that is sent: its boxes are in it. */
@@ -45,12 +47,18 @@ export class Stage {
     if (stream) this.#returned.play().catch(() => undefined);
   }
 
-  draw(prediction: Prediction): void {
-    this.#overlay.show(prediction);
+  /** The picture as it is seen, with its boxes. */
+  snapshot(): HTMLCanvasElement | undefined {
+    if (this.#returned.hidden) return this.frames.snapshot();
+    const { videoWidth: width, videoHeight: height } = this.#returned;
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    canvas.getContext('2d')?.drawImage(this.#returned, 0, 0);
+    return width > 0 ? canvas : undefined;
   }
 
-  clear(): void {
-    this.#overlay.clear();
+  /** What stands on the empty stage. */
+  hint(text: string): void {
+    setText(this.#hint, text);
   }
 
   tell(problem: Problem | undefined): void {

@@ -1,0 +1,68 @@
+// Boxes and pictures belong together: proved by a camera whose pictures carry their number.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Visit, withBrowser } from './support/browser.mjs';
+import { framesApart, numberAt, numberedCamera, numberOfBox, recordDrawings } from './support/numbered.mjs';
+import { withSystem } from './support/system.mjs';
+import { until } from './support/wait.mjs';
+
+const DRAWINGS = 150;
+
+for (const view of ['exact', 'live']) {
+  test(`the ${view} view tells the truth about frames`, { timeout: 120_000 }, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'sightline-camera-'));
+    try {
+      const camera = join(folder, 'numbered.y4m');
+      numberedCamera(camera);
+      await withSystem({ SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' }, (system) =>
+        withBrowser({ camera }, async (context) => {
+          const visit = await Visit.open(context, system, `source=camera&view=${view}&autostart=1`);
+          await visit.boxes(40, 30);
+          await visit.page.evaluate(recordDrawings);
+          const drawings = await until(`${DRAWINGS} drawings of the ${view} view`, 40, async () => {
+            const all = await visit.page.evaluate(() => window.drawings);
+            const wanted = all.filter((one) => one.view === view && one.square !== undefined);
+            return wanted.length >= DRAWINGS && wanted;
+          });
+          const boxes = new Map((await visit.predictions()).map((one) => [Number(one.timestamp), numberOfBox(one)]));
+          await visit.stop();
+          const skews = drawings.flatMap(({ timestamp, square, skew }) => {
+            const number = boxes.get(timestamp);
+            return number === undefined ? [] : [{ real: framesApart(numberAt(square), number), said: skew }];
+          });
+          assert.ok(skews.length > DRAWINGS / 2, `${skews.length} drawings with a box`);
+          (view === 'exact' ? provesExact : provesLive)(t, skews);
+        }),
+      );
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+}
+
+/** In at least 95 % of the pictures that are shown, the boxes are those of that very frame. */
+function provesExact(t, skews) {
+  const right = skews.filter(({ real }) => real === 0).length;
+  const words = `${right} of ${skews.length} pictures have their own boxes; off by ${counts(skews.map(({ real }) => real))}`;
+  t.diagnostic(words);
+  assert.ok(right >= 0.95 * skews.length, words);
+}
+
+/** What the page says of its skew is right to a frame. */
+function provesLive(t, skews) {
+  const right = skews.filter(({ real, said }) => said !== undefined && Math.abs(real - said) <= 1).length;
+  const words = `${right} of ${skews.length} are told right to a frame; real skews ${counts(skews.map(({ real }) => real))}, errors ${counts(skews.map(({ real, said }) => said - real))}`;
+  t.diagnostic(words);
+  assert.ok(right >= 0.95 * skews.length, words);
+}
+
+/** "0: 140, 1: 3" */
+function counts(values) {
+  const found = new Map();
+  for (const value of values) found.set(value, (found.get(value) ?? 0) + 1);
+  return [...found].sort(([a], [b]) => a - b).map((pair) => pair.join(': ')).join(', ');
+}

@@ -1,0 +1,160 @@
+/** Frames that are remembered of each kind: some two seconds. */
+const KEPT = 64;
+/** With fewer, a constant frame rate looks the same shifted by one frame. */
+const ENOUGH = 12;
+/** Aligned anew after so many frames: clocks drift. */
+const PERIOD = 8;
+/** Milliseconds that an encoder usually takes: tells apart alignments that are one frame from each other. */
+const USUAL_ENCODING_MS = 8;
+const TIGHT_MS = 2;
+
+interface Mark {
+  /** Milliseconds on the frame's own time line: of the media, or of RTP. */
+  readonly time: number;
+  /** Unix milliseconds at which it was seen. */
+  readonly at: number;
+}
+
+/**
+ * Which captured frame an RTP timestamp belongs to. Browsers tell both, but not together: a captured frame has a media
+ * time, an encoded one an RTP timestamp, and between the two lies an offset that is random for each connection and then
+ * stays, but for a slow drift. It is the one at which most frames of both kinds coincide. Frame rates are regular, so it
+ * fits nearly as well when shifted by a frame; then the shortest plausible way from the camera through the encoder decides.
+ */
+export class FrameClock {
+  #captured: Mark[] = [];
+  #encoded: Mark[] = [];
+  #lastRtp: { readonly timestamp: number; readonly time: number } | undefined;
+  #offset: number | undefined;
+  #spread = TIGHT_MS;
+  #sinceAligned = 0;
+
+  /** A frame is in the picture: its media time and when it was captured, both in milliseconds. */
+  captured(time: number, at: number): void {
+    const last = this.#captured.at(-1);
+    // A file that begins anew, or another source.
+    if (last && time < last.time) this.#captured = [];
+    if (last?.time === time) return;
+    this.#captured.push({ time, at });
+    if (this.#captured.length > KEPT) this.#captured.shift();
+  }
+
+  /** A frame leaves the encoder with this RTP timestamp. */
+  encoded(timestamp: number, at: number): void {
+    const time = this.#unwrap(timestamp);
+    this.#lastRtp = { timestamp, time };
+    this.#encoded.push({ time, at });
+    if (this.#encoded.length > KEPT) this.#encoded.shift();
+    if (++this.#sinceAligned >= PERIOD) this.#align();
+  }
+
+  /** The media time at which a frame with this timestamp was captured, whether or not it was seen here. */
+  timeOf(timestamp: number): number | undefined {
+    return this.#offset === undefined ? undefined : this.#unwrap(timestamp) - this.#offset;
+  }
+
+  /** The media time of the very frame that was sent with this timestamp; undefined if it was not seen here. */
+  mediaTimeOf(timestamp: number): number | undefined {
+    const wanted = this.timeOf(timestamp);
+    if (wanted === undefined) return undefined;
+    const nearest = closest(this.#captured, wanted);
+    const tolerance = Math.min(Math.max(4, this.#spread), (this.interval ?? 0) / 2);
+    return nearest && Math.abs(nearest.time - wanted) <= tolerance ? nearest.time : undefined;
+  }
+
+  /** Milliseconds from one captured frame to the next; a display that misses some does not make them rarer. */
+  get interval(): number | undefined {
+    return quantile(gaps(this.#captured), 0.3);
+  }
+
+  /** Whether RTP timestamps and captured frames have been brought together. */
+  get aligned(): boolean {
+    return this.#offset !== undefined;
+  }
+
+  /** How many frames lie between two media times. */
+  framesBetween(earlier: number, later: number): number | undefined {
+    const { interval } = this;
+    return interval ? Math.round((later - earlier) / interval) : undefined;
+  }
+
+  reset(): void {
+    this.#captured = [];
+    this.#encoded = [];
+    this.#lastRtp = undefined;
+    this.#offset = undefined;
+  }
+
+  /** RTP time in milliseconds that does not wrap: a timestamp counts 90 a millisecond, modulo 2^32. */
+  #unwrap(timestamp: number): number {
+    const last = this.#lastRtp;
+    return last ? last.time + ((timestamp - last.timestamp) | 0) / 90 : timestamp / 90;
+  }
+
+  #align(): void {
+    this.#sinceAligned = 0;
+    const interval = this.interval;
+    if (interval === undefined || Math.min(this.#captured.length, this.#encoded.length) < ENOUGH) return;
+    const differences = this.#encoded.flatMap((e) => this.#captured.map((c) => e.time - c.time)).sort((a, b) => a - b);
+    let spread = TIGHT_MS;
+    let base = densest(differences, spread);
+    // A browser whose media times are those of its display is off by a few milliseconds.
+    if (this.#fit(base, spread).length < ENOUGH / 2) {
+      spread = interval / 2;
+      base = densest(differences, spread);
+    }
+    const fits = [-3, -2, -1, 0, 1, 2, 3].map((shift) => {
+      const offset = base + shift * interval;
+      const pairs = this.#fit(offset, spread);
+      return { offset, pairs, delay: quantile(pairs.map(([e, c]) => e.at - c.at).sort((a, b) => a - b), 0.25) ?? Infinity };
+    });
+    const most = Math.max(...fits.map(({ pairs }) => pairs.length));
+    const likely = fits.filter(({ pairs }) => pairs.length >= 0.75 * most);
+    const best = likely.sort((a, b) => Math.abs(a.delay - USUAL_ENCODING_MS) - Math.abs(b.delay - USUAL_ENCODING_MS))[0];
+    if (!best) return;
+    this.#spread = spread;
+    // The newest pairs, for the drift.
+    const recent = best.pairs.slice(-ENOUGH).map(([e, c]) => e.time - c.time);
+    this.#offset = quantile(recent.sort((a, b) => a - b), 0.5) ?? best.offset;
+  }
+
+  /** Encoded frames and the captured ones that they meet at this offset. */
+  #fit(offset: number, spread: number): (readonly [Mark, Mark])[] {
+    const pairs: (readonly [Mark, Mark])[] = [];
+    for (const encoded of this.#encoded) {
+      const nearest = closest(this.#captured, encoded.time - offset);
+      if (nearest && Math.abs(encoded.time - offset - nearest.time) <= spread) pairs.push([encoded, nearest]);
+    }
+    return pairs;
+  }
+}
+
+/** The middle of the stretch of this length that holds most of the sorted values. */
+function densest(sorted: readonly number[], length: number): number {
+  let [first, most, middle] = [0, 0, 0];
+  sorted.forEach((value, i) => {
+    while (value - sorted[first]! > length) first += 1;
+    if (i - first + 1 > most) {
+      most = i - first + 1;
+      middle = (value + sorted[first]!) / 2;
+    }
+  });
+  return middle;
+}
+
+function closest(marks: readonly Mark[], time: number): Mark | undefined {
+  let best: Mark | undefined;
+  for (const mark of marks) {
+    if (!best || Math.abs(mark.time - time) < Math.abs(best.time - time)) best = mark;
+  }
+  return best;
+}
+
+function gaps(marks: readonly Mark[]): number[] {
+  return marks.slice(1).map((mark, i) => mark.time - marks[i]!.time).sort((a, b) => a - b);
+}
+
+/** The value below which this share of the sorted values lies. */
+export function quantile(sorted: readonly number[], share: number): number | undefined {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}
