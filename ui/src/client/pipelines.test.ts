@@ -5,6 +5,7 @@ it('offers the pipelines a browser can start', () => {
   const body = {
     pipelines: [
       { name: 'webrtc-detect', kind: 'session', summary: 'A camera', params: { fps: { type: 'integer' } } },
+      { name: 'uri-detect', kind: 'source', watchable: true },
       { name: 'yolox-worker', kind: 'worker', summary: 'Inference' },
       { name: 'bare', kind: 'session' },
       { kind: 'session' },
@@ -12,8 +13,9 @@ it('offers the pipelines a browser can start', () => {
     ],
   };
   expect(parsePipelines(body)).toEqual([
-    { name: 'webrtc-detect', summary: 'A camera' },
-    { name: 'bare', summary: '' },
+    { name: 'webrtc-detect', kind: 'session', summary: 'A camera', watchable: false },
+    { name: 'uri-detect', kind: 'source', summary: '', watchable: true },
+    { name: 'bare', kind: 'session', summary: '', watchable: false },
   ]);
 });
 

@@ -6,13 +6,16 @@ import type { Candidate, ClientMessage, IceServer, Params, Problem, ServerMessag
  * source and the timer belong to whoever runs the commands (client.ts).
  */
 
-export type SourceKind = 'camera' | 'file' | 'test';
+/** The last two are not of this page: what the server fetches itself (remote.ts), and another session's picture. */
+export type SourceKind = 'camera' | 'screen' | 'file' | 'test' | 'address' | 'watch';
 
 /** What the user asked for; kept so that a lost connection can be made anew. */
 export interface Intent {
   readonly source: SourceKind;
   readonly pipeline: string;
   readonly params: Params;
+  /** The session to watch. */
+  readonly session?: string;
 }
 
 /** How far a connection has come: each step waits for the other side. */

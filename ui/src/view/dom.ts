@@ -18,3 +18,8 @@ export function element<K extends keyof HTMLElementTagNameMap>(
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
+
+/** A labelled control, with a line of explanation below. */
+export function field(name: string, control: HTMLElement, doc = ''): HTMLLabelElement {
+  return element('label', { class: 'field' }, element('span', {}, name), control, ...(doc ? [element('small', {}, doc)] : []));
+}

@@ -40,7 +40,7 @@ export class FrameView {
   readonly #shown: (shown: Shown) => void;
   readonly #ring = new PictureRing();
   readonly #motion = new Motion();
-  #view: View = 'live';
+  #view: View = 'exact';
   /** Media time in milliseconds of the picture that the video shows. */
   #newest: number | undefined;
   #current: Current | undefined;

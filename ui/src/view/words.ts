@@ -1,5 +1,6 @@
 import type { Problem } from '../client/protocol';
-import type { State } from '../client/session';
+import type { SourceKind, State } from '../client/session';
+import type { Shown } from './frame-view';
 
 export interface Explanation {
   readonly what: string;
@@ -26,6 +27,9 @@ const PROBLEMS: Readonly<Record<string, Words>> = {
     'Browsers give no camera to a page that came over plain http from another machine.',
     'Open this page by https, or as http://localhost on the server itself. A video file or the test picture work here too.',
   ],
+  'screen-refused': ['Nothing was chosen to share.', 'Press Start again and choose a screen, a window or a tab.'],
+  'screen-unsupported': ['This browser cannot share the screen.', 'Use a browser on a desktop computer, or choose another source.'],
+  'screen-failed': ['The screen could not be shared.', 'Check that your system lets this browser record the screen, then press Start.'],
   'no-file': ['No video file is chosen.', 'Choose a file, then press Start.'],
   'file-unsupported': [
     'This browser cannot send the picture of a file.',
@@ -33,7 +37,17 @@ const PROBLEMS: Readonly<Record<string, Words>> = {
   ],
   'file-unreadable': ['This file cannot be played here.', 'Choose a video in MP4 (H.264) or WebM, then press Start.'],
   'no-canvas': ['This browser cannot draw the test picture.', 'Choose another source, or use a newer browser.'],
-  'source-ended': ['The video source has ended, as when a camera is unplugged.', 'Connect it again and press Start.'],
+  'source-ended': ['The video source has ended, as when a camera is unplugged or sharing is stopped.', 'Press Start to begin again.'],
+  'not-here': ['This source cannot be opened by this page.', 'Choose another source, then press Start.'],
+
+  // Sessions whose video comes from elsewhere
+  completed: ['The video has come to its end.', 'Press Start to look at it again.'],
+  'unknown-session': ['There is no such session, or it has ended.', 'Choose another session, then press Start.'],
+  'not-watchable': [
+    'This session’s pipeline sends no picture.',
+    'Watch one of a pipeline that does, such as webrtc-annotated.',
+  ],
+  'not-a-source': ['This pipeline does not open addresses.', 'Choose another pipeline, then press Start.'],
 
   // The way to the server
   'server-stopping': ['The server is restarting.', 'Nothing: the page connects again by itself.'],
@@ -83,6 +97,9 @@ export function explain({ id, message }: Problem): Explanation {
 }
 
 const ASKING = {
+  screen: 'Waiting for you to choose what to share…',
+  address: 'Asking the server to open the address…',
+  watch: 'Asking for the session’s picture…',
   camera: 'Waiting for the camera: please answer the browser’s question.',
   file: 'Opening the file…',
   test: 'Drawing the test picture…',
@@ -114,11 +131,12 @@ export function statusOf(state: State, quiet: number | undefined): string {
     case 'reconnecting':
       return 'Connection lost.';
     case 'failed':
-      return 'Stopped, because something went wrong.';
+      return state.problem.id === 'completed' ? 'Finished.' : 'Stopped, because something went wrong.';
   }
 }
 
 export function connectionOf(state: State): string {
+  if (state.name === 'failed' && state.problem.id === 'completed') return 'Finished';
   const names = {
     idle: 'Not connected',
     asking: 'Opening source',
@@ -155,4 +173,45 @@ export function milliseconds(value: number | undefined): string {
 
 export function perSecond(value: number | undefined): string {
   return value === undefined ? '–' : `${value.toFixed(1)} /s`;
+}
+
+/** 0..1 in percent. */
+export function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+/** Bits per second, with a unit that suits. */
+export function megabits(value: number | undefined): string {
+  if (value === undefined) return '–';
+  return value < 1e6 ? `${Math.round(value / 1000)} kbit/s` : `${(value / 1e6).toFixed(1)} Mbit/s`;
+}
+
+/** Milliseconds as "42 s", "3 min" or "2 h 5 min". */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** How well picture and boxes agree. */
+export function skewOf(shown: Shown | undefined): string {
+  if (!shown) return '–';
+  if (shown.skew === undefined) return 'Matching frames…';
+  if (shown.view === 'exact') return `Boxes of this very frame, ${milliseconds(shown.delay)} later`;
+  const frames = Math.abs(shown.skew) === 1 ? '1 frame' : `${Math.abs(shown.skew)} frames`;
+  return shown.skew === 0 ? 'Boxes of this very frame' : `Boxes ${frames} ${shown.skew > 0 ? 'older' : 'newer'}, moved along`;
+}
+
+/** What stands on the stage before there is a picture. */
+export function hintOf(kind: SourceKind): string {
+  const hints: Readonly<Record<SourceKind, string>> = {
+    camera: 'Your camera’s picture appears here.',
+    screen: 'What you share appears here.',
+    file: 'Your video appears here. The file itself is not uploaded.',
+    test: 'Moving shapes appear here.',
+    address: 'The server opens the address; its boxes appear here, without the picture.',
+    watch: 'The session’s picture appears here, with its boxes.',
+  };
+  return hints[kind];
 }

@@ -1,0 +1,56 @@
+import type { Problem } from './protocol';
+import { problemIn } from './rest';
+
+const LIMIT_MS = 15_000;
+
+/** Watches the annotated picture of a session by WHEP. */
+export class Viewer {
+  readonly stream: MediaStream;
+  readonly #peer: RTCPeerConnection;
+  readonly #location: string | null;
+
+  private constructor(stream: MediaStream, peer: RTCPeerConnection, location: string | null) {
+    this.stream = stream;
+    this.#peer = peer;
+    this.#location = location;
+  }
+
+  /** `lost` is told when the connection fails later. */
+  static async open(url: URL, lost: () => void): Promise<Viewer | Problem> {
+    const peer = new RTCPeerConnection();
+    try {
+      const { receiver } = peer.addTransceiver('video', { direction: 'recvonly' });
+      await peer.setLocalDescription();
+      const response = await fetch(url, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/sdp' },
+        body: peer.localDescription?.sdp ?? '',
+        signal: AbortSignal.timeout(LIMIT_MS),
+      });
+      const text = await response.text();
+      if (!response.ok) {
+        peer.close();
+        return problemIn(text, response.status);
+      }
+      await peer.setRemoteDescription({ type: 'answer', sdp: text });
+      peer.onconnectionstatechange = () => {
+        if (peer.connectionState === 'failed') lost();
+      };
+      return new Viewer(new MediaStream([receiver.track]), peer, response.headers.get('Location'));
+    } catch (error) {
+      peer.close();
+      return error instanceof TypeError ? { id: 'server-gone', message: '' } : { id: 'negotiation-failed', message: String(error) };
+    }
+  }
+
+  stats(): Promise<RTCStatsReport> {
+    return this.#peer.getStats();
+  }
+
+  close(): void {
+    this.#peer.onconnectionstatechange = null;
+    this.#peer.close();
+    // The server notices by itself too, some seconds later.
+    if (this.#location) fetch(this.#location, { method: 'DELETE', keepalive: true }).catch(() => undefined);
+  }
+}
