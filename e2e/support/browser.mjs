@@ -20,10 +20,11 @@ const FLAGS = [
 
 /**
  * Runs `use` with a browser that has never been used before.
- * `camera`: a y4m file; `refuse`: the user says no to the camera;
+ * `camera`: a y4m file; `cameras`: how many there are without one; `refuse`: the user says no to the camera; `flags`: more for
+ * the browser;
  * `executable`: a program that starts the browser, where it is not to be started here. A failure shows what the pages wrote to their consoles.
  */
-export async function withBrowser({ camera, refuse = false, executable }, use) {
+export async function withBrowser({ camera, cameras = 1, refuse = false, flags = [], executable }, use) {
   const folder = mkdtempSync(join(tmpdir(), 'sightline-browser-'));
   // What makes our own programs strict would end the browser, which is not ours to mend.
   const { G_DEBUG: _, ...env } = process.env;
@@ -31,9 +32,10 @@ export async function withBrowser({ camera, refuse = false, executable }, use) {
     executablePath: executable ?? (process.env.CHROMIUM || '/usr/bin/chromium'),
     args: [
       ...FLAGS,
-      '--use-fake-device-for-media-stream',
+      `--use-fake-device-for-media-stream=device-count=${cameras}`,
       refuse ? '--deny-permission-prompts' : '--use-fake-ui-for-media-stream',
       ...(camera ? [`--use-file-for-fake-video-capture=${camera}`] : []),
+      ...flags,
     ],
     env,
     viewport: { width: 1200, height: 800 },

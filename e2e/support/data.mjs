@@ -17,6 +17,12 @@ export function dataFiles(t, ...names) {
   return undefined;
 }
 
+/** A path for a picture of the page: in the folder that `scripts/pictures.sh` names, or else with the other outputs. */
+export function picture(name) {
+  const folder = process.env.SIGHTLINE_PICTURES;
+  return folder ? join(resolve(root, folder), name) : output(name);
+}
+
 /** A path in the git-ignored folder for what tests leave to look at. */
 export function output(name) {
   const folder = join(root, 'e2e/output');

@@ -15,6 +15,9 @@ const SOURCES: readonly (readonly [SourceKind, string])[] = [
   ['test', 'Test picture'],
 ];
 
+/** Sessions come and go while one is being chosen. */
+const RELIST_MS = 3000;
+
 export interface ControlEvents {
   start(): void;
   stop(): void;
@@ -64,6 +67,7 @@ export class Controls {
       if (this.#reconnecting) events.retryNow();
       else events.start();
     });
+    setInterval(() => this.kind === 'watch' && !this.#choices.disabled && this.#session !== document.activeElement && void this.#listSessions(), RELIST_MS);
     this.#offer(null);
   }
 
@@ -73,7 +77,8 @@ export class Controls {
 
   get intent(): Intent {
     const pipeline = this.#pipeline.value || DEFAULT_PIPELINE;
-    return { source: this.kind, pipeline, params: this.#params.values, session: this.#session.value };
+    const intent = { source: this.kind, pipeline, params: this.#params.values };
+    return this.kind === 'watch' ? { ...intent, session: this.#session.value } : intent;
   }
 
   get choice(): Choice {
@@ -119,7 +124,6 @@ export class Controls {
     this.#fileField.hidden = kind !== 'file';
     this.#sessionField.hidden = kind !== 'watch';
     if (kind === 'camera') void this.listCameras();
-    if (kind === 'watch') void this.#listSessions();
     this.#offer(this.#pipeline.value);
     void this.#describe();
     this.#events.sourceChosen(kind);
@@ -140,6 +144,7 @@ export class Controls {
 
   async #describe(): Promise<void> {
     const watch = this.kind === 'watch';
+    if (watch) void this.#listSessions();
     const name = this.#pipeline.value;
     const chosen = watch ? undefined : this.#pipelines?.find((one) => one.name === name);
     setText(this.#summary, chosen?.summary ?? '');
@@ -152,6 +157,8 @@ export class Controls {
     const watchable = new Set(this.#pipelines?.flatMap(({ name, watchable: can }) => (can ? name : [])));
     const sessions = 'body' in answer ? parseSessions(answer.body).filter((one) => isRunning(one) && watchable.has(one.pipeline)) : [];
     const options = sessions.map(({ id, pipeline }) => new Option(`${id.slice(0, 8)} · ${pipeline}`, id));
+    const chosen = this.#session.value;
     this.#session.replaceChildren(...(options.length > 0 ? options : [new Option('None can be watched now', '')]));
+    if (sessions.some(({ id }) => id === chosen)) this.#session.value = chosen;
   }
 }
