@@ -5,7 +5,15 @@ const daemon = 'http://127.0.0.1:9000';
 export default defineConfig({
   // Relative, so that the page also works below a path of a reverse proxy.
   base: './',
-  build: { target: 'es2022' },
+  build: {
+    target: 'es2022',
+    rollupOptions: {
+      input: { page: 'index.html', sightline: 'src/client/index.ts' },
+      // The client keeps its name and its exports: other pages import it.
+      preserveEntrySignatures: 'exports-only',
+      output: { entryFileNames: ({ name }) => (name === 'sightline' ? '[name].js' : 'assets/[name]-[hash].js') },
+    },
+  },
   server: {
     proxy: { '/api': daemon, '/ws': { target: daemon, ws: true } },
   },

@@ -67,7 +67,7 @@ export class Controls {
       if (this.#reconnecting) events.retryNow();
       else events.start();
     });
-    setInterval(() => this.kind === 'watch' && !this.#choices.disabled && this.#session !== document.activeElement && void this.#listSessions(), RELIST_MS);
+    setInterval(() => this.#relist(), RELIST_MS);
     this.#offer(null);
   }
 
@@ -148,8 +148,15 @@ export class Controls {
     const name = this.#pipeline.value;
     const chosen = watch ? undefined : this.#pipelines?.find((one) => one.name === name);
     setText(this.#summary, chosen?.summary ?? '');
+    this.#summary.hidden = watch;
     const answer = chosen && (await this.#rest.get(`pipelines/${encodeURIComponent(name)}`));
     if (name === this.#pipeline.value) this.#params.show(answer && 'body' in answer ? parseParameters(answer.body) : []);
+  }
+
+  /** Not while it is being looked at. */
+  #relist(): void {
+    const chosen = this.kind !== 'watch' || this.#choices.disabled || this.#session === document.activeElement;
+    if (!chosen) void this.#listSessions();
   }
 
   async #listSessions(): Promise<void> {

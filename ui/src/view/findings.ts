@@ -54,7 +54,9 @@ export class Findings {
     this.#known.add(label);
     const box = element('input', { type: 'checkbox', checked: true });
     box.addEventListener('change', () => this.#filter.show(label, box.checked));
-    this.#chips.append(element('label', { class: 'chip' }, box, dot(label), label));
+    const chip = element('label', { class: 'chip' }, box, dot(label), label);
+    const next = [...this.#chips.children].find(({ textContent }) => (textContent ?? '') > label);
+    this.#chips.insertBefore(chip, next ?? null);
   }
 }
 

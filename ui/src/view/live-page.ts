@@ -7,6 +7,7 @@ import { detectionsOf, type Prediction } from '../client/prediction';
 import { Remote } from '../client/remote';
 import type { Rest } from '../client/rest';
 import { IDLE, type State } from '../client/session';
+import { socketUrl } from '../client/sightline-session';
 import { openSource } from '../sources/open';
 import { Controls } from './controls';
 import { element, setText } from './dom';
@@ -56,7 +57,7 @@ export class LivePage {
     };
     this.#client = new Client({
       ...heard,
-      url: webSocketUrl(rest.base),
+      url: socketUrl(rest.base),
       openSource: (kind) => openSource(kind, this.#controls.choice),
       sourceChanged: (stream) => this.#stage.show(stream),
     });
@@ -145,7 +146,7 @@ export class LivePage {
     setText(this.#status, statusOf(state, quiet));
     setText(this.#countdown, countdownOf(state, Date.now()));
     this.#panel.measured(measures, state.name === 'live', now);
-    this.#toolbar.tell(this.#shown);
+    this.#toolbar.tell(this.#shown, this.#stage.returns);
   }
 
   async #readLink(): Promise<void> {
@@ -155,8 +156,3 @@ export class LivePage {
   }
 }
 
-function webSocketUrl(base: URL): URL {
-  const url = new URL('ws', base);
-  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  return url;
-}

@@ -47,9 +47,14 @@ export class Stage {
     if (stream) this.#returned.play().catch(() => undefined);
   }
 
+  /** Whether the picture is one that came back, with boxes drawn in. */
+  get returns(): boolean {
+    return !this.#returned.hidden;
+  }
+
   /** The picture as it is seen, with its boxes. */
   snapshot(): HTMLCanvasElement | undefined {
-    if (this.#returned.hidden) return this.frames.snapshot();
+    if (!this.returns) return this.frames.snapshot();
     const { videoWidth: width, videoHeight: height } = this.#returned;
     const canvas = Object.assign(document.createElement('canvas'), { width, height });
     canvas.getContext('2d')?.drawImage(this.#returned, 0, 0);

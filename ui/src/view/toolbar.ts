@@ -18,15 +18,15 @@ export interface ToolbarEvents {
 export class Toolbar {
   readonly root: HTMLElement;
   readonly #inputs = new Map<View, HTMLInputElement>();
+  readonly #views = element('fieldset', { class: 'segments' }, element('legend', { class: 'unseen' }, 'View'));
   readonly #skew = element('span', { class: 'skew', 'data-testid': 'skew', title: 'By how many frames the picture is newer than its boxes' }, '–');
 
   constructor(events: ToolbarEvents) {
-    const views = element('fieldset', { class: 'segments' }, element('legend', { class: 'unseen' }, 'View'));
     for (const [view, name, title] of VIEWS) {
       const input = element('input', { type: 'radio', name: 'view', value: view, checked: view === 'exact' });
       input.addEventListener('change', () => events.viewChosen(view));
       this.#inputs.set(view, input);
-      views.append(element('label', { title }, input, element('span', {}, name)));
+      this.#views.append(element('label', { title }, input, element('span', {}, name)));
     }
     const button = (text: string, title: string, id: string, act: () => void) => {
       const one = element('button', { type: 'button', class: 'small', title, 'data-testid': id }, text);
@@ -40,7 +40,7 @@ export class Toolbar {
       button('JSON lines', 'The last 5000 predictions, as they came', 'save-lines', () => events.saveLines()),
       button('COCO', 'The same as a COCO data set', 'save-coco', () => events.saveCoco()),
     );
-    this.root = element('div', { class: 'toolbar' }, views, this.#skew, keep);
+    this.root = element('div', { class: 'toolbar' }, this.#views, this.#skew, keep);
   }
 
   choose(view: View): void {
@@ -48,8 +48,9 @@ export class Toolbar {
     if (input) input.checked = true;
   }
 
-  /** Boxes without a picture of ours have no skew. */
-  tell(shown: Shown | undefined): void {
-    setText(this.#skew, skewOf(shown));
+  /** Where the server draws the boxes in, there are no views to choose from. */
+  tell(shown: Shown | undefined, returned: boolean): void {
+    this.#views.disabled = returned;
+    setText(this.#skew, returned ? 'Boxes drawn in by the server' : skewOf(shown));
   }
 }
