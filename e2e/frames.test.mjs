@@ -5,8 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { cameraFile, decode, layoutOf, readNumbers, recordBlocks } from './support/barcode.mjs';
 import { Visit, withBrowser } from './support/browser.mjs';
+import { dataFiles, picture } from './support/data.mjs';
 import { framesApart, numberAt, numberedCamera, numberOfBox, recordDrawings } from './support/numbered.mjs';
+import { FrameTap } from './support/tap.mjs';
 import { withSystem } from './support/system.mjs';
 import { until } from './support/wait.mjs';
 
@@ -43,6 +46,42 @@ for (const view of ['exact', 'live']) {
     }
   });
 }
+
+test('the exact view tells the truth about a real video', { timeout: 120_000 }, async (t) => {
+  const data = dataFiles(t, 'video/bikes.mp4', 'models/yolox_nano.onnx');
+  if (!data) return;
+  const size = { width: 640, height: 272 };
+  const folder = mkdtempSync(join(tmpdir(), 'sightline-camera-'));
+  try {
+    const camera = join(folder, 'bikes.y4m');
+    const frames = cameraFile(data[0], camera, { ...size, framesPerSecond: 25 });
+    await withSystem({}, (system) =>
+      withBrowser({ camera }, async (context) => {
+        const tap = await FrameTap.open(system.redisSocket);
+        const visit = await Visit.open(context, system, 'source=camera&autostart=1');
+        await visit.boxes(30, 30);
+        await visit.page.evaluate(recordBlocks, layoutOf(size));
+        const drawings = await until(`${DRAWINGS} pictures`, 60, async () => {
+          const all = await visit.page.evaluate(() => window.drawings);
+          return all.length >= DRAWINGS && all;
+        });
+        await until('a picture with some objects', 15, async () => Number((await visit.predictions(-1))[0].pcount) >= 3);
+        await visit.page.screenshot({ path: picture('page.png') });
+        await visit.stop();
+        await tap.close();
+        const { numbers } = await readNumbers(visit.page, tap.frames, size);
+        const skews = drawings.flatMap(({ timestamp, levels }) => {
+          const [shown, found] = [decode(levels), numbers.get(String(timestamp))];
+          return shown === undefined || found === undefined ? [] : [{ real: (shown - found + frames) % frames }];
+        });
+        assert.ok(skews.length > DRAWINGS / 2, `${skews.length} pictures can be read`);
+        provesExact(t, skews);
+      }),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
 
 /** In at least 95 % of the pictures that are shown, the boxes are those of that very frame. */
 function provesExact(t, skews) {

@@ -61,19 +61,45 @@ function lumaStrip(width, number) {
  * Reads the numbers from JPEGs, in a page of a browser: `[timestamp, JPEG][]` → `numbers`, a Map of timestamp → frame
  * number, without pictures whose bits and inverse do not agree; and the median `dark` and `bright` of the blocks, in RGB.
  */
-export async function readNumbers(page, jpegs, { width, height }) {
-  const layout = { blocks: 2 * BITS, block: BLOCK / width, row: (height + CODE_ROW + BLOCK / 2) / (height + STRIP) };
+export async function readNumbers(page, jpegs, size) {
+  const layout = layoutOf(size);
   const numbers = new Map();
   const seen = { dark: [], bright: [] };
   for (const [timestamp, jpeg] of jpegs) {
     const levels = await page.evaluate(sampleBlocks, [jpeg.toString('base64'), layout]);
-    const bits = levels.map((level) => (level > GREY + CONTRAST / 2 ? 1 : level < GREY - CONTRAST / 2 ? 0 : undefined));
-    const agree = bits.slice(0, BITS).every((bit, i) => bit !== undefined && bits[BITS + i] === 1 - bit);
-    if (!agree) continue;
-    numbers.set(timestamp, bits.slice(0, BITS).reduce((sum, bit, i) => sum + (bit << i), 0));
-    bits.forEach((bit, i) => seen[bit ? 'bright' : 'dark'].push(levels[i]));
+    const number = decode(levels);
+    if (number === undefined) continue;
+    numbers.set(timestamp, number);
+    for (const level of levels) seen[level > GREY ? 'bright' : 'dark'].push(level);
   }
   return { numbers, dark: median(seen.dark), bright: median(seen.bright) };
+}
+
+/** Where the blocks are in a picture of any size: their number, the width of one, and their row, as parts of the picture. */
+export function layoutOf({ width, height }) {
+  return { blocks: 2 * BITS, block: BLOCK / width, row: (height + CODE_ROW + BLOCK / 2) / (height + STRIP) };
+}
+
+/** The number that the blocks' brightness says; undefined if bits and inverse do not agree. */
+export function decode(levels) {
+  const bits = levels.map((level) => (level > GREY + CONTRAST / 2 ? 1 : level < GREY - CONTRAST / 2 ? 0 : undefined));
+  const agree = bits.slice(0, BITS).every((bit, i) => bit !== undefined && bits[BITS + i] === 1 - bit);
+  return agree ? bits.slice(0, BITS).reduce((sum, bit, i) => sum + (bit << i), 0) : undefined;
+}
+
+/** Runs in the page: from now on, writes down the brightness of the blocks in each picture that the exact view shows. */
+export function recordBlocks({ blocks, block, row }) {
+  window.drawings = [];
+  window.sightline.on('shown', ({ view, timestamp }) => {
+    if (view !== 'exact') return;
+    const canvas = document.querySelector('.stage canvas.picture');
+    const context = canvas.getContext('2d');
+    const levels = Array.from({ length: blocks }, (_, i) => {
+      const [r, g, b] = context.getImageData(Math.floor((i + 0.5) * block * canvas.width), Math.floor(row * canvas.height), 1, 1).data;
+      return (r + g + b) / 3;
+    });
+    window.drawings.push({ timestamp, levels });
+  });
 }
 
 /** What `dark` and `bright` are in a picture that has kept its colours: luma of limited range as RGB (BT.601). */
