@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { cameraFile, decode, layoutOf, readNumbers, recordBlocks } from './support/barcode.mjs';
 import { Visit, withBrowser } from './support/browser.mjs';
-import { dataFiles, picture } from './support/data.mjs';
+import { dataFiles, output } from './support/data.mjs';
 import { framesApart, numberAt, numberedCamera, numberOfBox, recordDrawings } from './support/numbered.mjs';
 import { FrameTap } from './support/tap.mjs';
 import { withSystem } from './support/system.mjs';
@@ -66,7 +66,7 @@ test('the exact view tells the truth about a real video', { timeout: 120_000 }, 
           return all.length >= DRAWINGS && all;
         });
         await until('a picture with some objects', 15, async () => Number((await visit.predictions(-1))[0].pcount) >= 3);
-        await visit.page.screenshot({ path: picture('page.png') });
+        await visit.page.screenshot({ path: output('bikes-exact.png') });
         await visit.stop();
         await tap.close();
         const { numbers } = await readNumbers(visit.page, tap.frames, size);

@@ -60,6 +60,17 @@ describe('FrameClock', () => {
     expect(clock.mediaTimeOf(last)).toBe(2999 * 40);
   });
 
+  it('gives no answer where media times are not those of capture', () => {
+    const clock = new FrameClock();
+    let noise = 7;
+    for (let i = 0; i < 300; i++) {
+      noise = (noise * 48271) % 2147483647;
+      clock.captured(i * 40 + (noise % 36), i * 40 + 15);
+      clock.encoded(i * 40 * 90, i * 40 + 10);
+    }
+    expect(clock.aligned).toBe(false);
+  });
+
   it('begins anew', () => {
     const clock = new FrameClock();
     run(clock, {});

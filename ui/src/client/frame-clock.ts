@@ -6,7 +6,13 @@ const ENOUGH = 12;
 const PERIOD = 8;
 /** Milliseconds that an encoder usually takes: tells apart alignments that are one frame from each other. */
 const USUAL_ENCODING_MS = 8;
-const TIGHT_MS = 2;
+/** Frames that coincide do so within this many milliseconds: RTP time is made from whole ones. */
+const SPREAD_MS = 3;
+
+/** The share of frames that must coincide. */
+const ALIGNED = 0.6;
+/** No encoder that keeps up takes longer, and no display either. */
+const LONGEST_DELAY_MS = 100;
 
 interface Mark {
   /** Milliseconds on the frame's own time line: of the media, or of RTP. */
@@ -26,7 +32,8 @@ export class FrameClock {
   #encoded: Mark[] = [];
   #lastRtp: { readonly timestamp: number; readonly time: number } | undefined;
   #offset: number | undefined;
-  #spread = TIGHT_MS;
+  /** The last alignment; only one that the next confirms is used. */
+  #candidate: number | undefined;
   #sinceAligned = 0;
 
   /** A frame is in the picture: its media time and when it was captured, both in milliseconds. */
@@ -58,8 +65,7 @@ export class FrameClock {
     const wanted = this.timeOf(timestamp);
     if (wanted === undefined) return undefined;
     const nearest = closest(this.#captured, wanted);
-    const tolerance = Math.min(Math.max(4, this.#spread), (this.interval ?? 0) / 2);
-    return nearest && Math.abs(nearest.time - wanted) <= tolerance ? nearest.time : undefined;
+    return nearest && Math.abs(nearest.time - wanted) <= SPREAD_MS + 1 ? nearest.time : undefined;
   }
 
   /** Milliseconds from one captured frame to the next; a display that misses some does not make them rarer. */
@@ -83,6 +89,7 @@ export class FrameClock {
     this.#encoded = [];
     this.#lastRtp = undefined;
     this.#offset = undefined;
+    this.#candidate = undefined;
   }
 
   /** RTP time in milliseconds that does not wrap: a timestamp counts 90 a millisecond, modulo 2^32. */
@@ -96,34 +103,43 @@ export class FrameClock {
     const interval = this.interval;
     if (interval === undefined || Math.min(this.#captured.length, this.#encoded.length) < ENOUGH) return;
     const differences = this.#encoded.flatMap((e) => this.#captured.map((c) => e.time - c.time)).sort((a, b) => a - b);
-    let spread = TIGHT_MS;
-    let base = densest(differences, spread);
-    // A browser whose media times are those of its display is off by a few milliseconds.
-    if (this.#fit(base, spread).length < ENOUGH / 2) {
-      spread = interval / 2;
-      base = densest(differences, spread);
-    }
+    const base = densest(differences, SPREAD_MS);
     const fits = [-3, -2, -1, 0, 1, 2, 3].map((shift) => {
       const offset = base + shift * interval;
-      const pairs = this.#fit(offset, spread);
+      const pairs = this.#fit(offset);
       return { offset, pairs, delay: quantile(pairs.map(([e, c]) => e.at - c.at).sort((a, b) => a - b), 0.25) ?? Infinity };
     });
     const most = Math.max(...fits.map(({ pairs }) => pairs.length));
     const likely = fits.filter(({ pairs }) => pairs.length >= 0.75 * most);
     const best = likely.sort((a, b) => Math.abs(a.delay - USUAL_ENCODING_MS) - Math.abs(b.delay - USUAL_ENCODING_MS))[0];
-    if (!best) return;
-    this.#spread = spread;
+    // In a browser whose media times are not those of capture, nothing coincides but by chance: better no answer than a wrong one.
+    if (!best || most < this.#possible(base) * ALIGNED || Math.abs(best.delay) > LONGEST_DELAY_MS) {
+      this.#offset = this.#candidate = undefined;
+      return;
+    }
     // The newest pairs, for the drift.
     const recent = best.pairs.slice(-ENOUGH).map(([e, c]) => e.time - c.time);
-    this.#offset = quantile(recent.sort((a, b) => a - b), 0.5) ?? best.offset;
+    const offset = quantile(recent.sort((a, b) => a - b), 0.5) ?? best.offset;
+    const confirmed = this.#candidate !== undefined && Math.abs(offset - this.#candidate) < 2 * SPREAD_MS;
+    this.#offset = confirmed ? offset : undefined;
+    this.#candidate = offset;
+  }
+
+  /** How many frames of one kind lie in the time for which there are frames of the other. */
+  #possible(offset: number): number {
+    const within = (marks: readonly Mark[], others: readonly Mark[], shift: number) => {
+      const [first, last] = [(others[0]?.time ?? 0) + shift - SPREAD_MS, (others.at(-1)?.time ?? 0) + shift + SPREAD_MS];
+      return marks.filter(({ time }) => time >= first && time <= last).length;
+    };
+    return Math.min(within(this.#encoded, this.#captured, offset), within(this.#captured, this.#encoded, -offset));
   }
 
   /** Encoded frames and the captured ones that they meet at this offset. */
-  #fit(offset: number, spread: number): (readonly [Mark, Mark])[] {
+  #fit(offset: number): (readonly [Mark, Mark])[] {
     const pairs: (readonly [Mark, Mark])[] = [];
     for (const encoded of this.#encoded) {
       const nearest = closest(this.#captured, encoded.time - offset);
-      if (nearest && Math.abs(encoded.time - offset - nearest.time) <= spread) pairs.push([encoded, nearest]);
+      if (nearest && Math.abs(encoded.time - offset - nearest.time) <= SPREAD_MS) pairs.push([encoded, nearest]);
     }
     return pairs;
   }

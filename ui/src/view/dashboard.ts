@@ -6,6 +6,7 @@ import { element, setText } from './dom';
 import { duration, explain, milliseconds, perSecond } from './words';
 
 const REFRESH_MS = 2000;
+const SESSION_COLUMNS = ['Session', 'Pipeline', 'State', 'Since', 'Rate', 'Latency', 'Frames', ''];
 
 /** For the operator: all sessions and workers of the installation. */
 export class Dashboard {
@@ -29,7 +30,7 @@ export class Dashboard {
     this.root.append(
       element('div', { class: 'title' }, element('h2', {}, 'Sessions'), this.#counts, pictures),
       this.#problem,
-      table(['Session', 'Pipeline', 'State', 'Since', 'Rate', 'Latency', 'Frames', ''], this.#sessions, 'sessions'),
+      table(SESSION_COLUMNS, this.#sessions, 'sessions'),
       element('h2', {}, 'Workers'),
       table(['Worker', 'Model', 'About'], this.#workers, 'workers'),
     );
@@ -86,7 +87,7 @@ export class Dashboard {
       if (!wanted) this.#close(session.id);
       else if (!this.#viewers.has(session.id)) void this.#open(session.id, row);
     });
-    empty(this.#sessions, sorted.length, 8, 'No session runs, and none ran in the last ten minutes.');
+    empty(this.#sessions, sorted.length, SESSION_COLUMNS.length, 'No session runs, and none ran in the last ten minutes.');
   }
 
   #showWorkers(workers: readonly Worker[]): void {
@@ -136,7 +137,10 @@ class SessionRow {
     this.#stop.ariaLabel = `Stop session ${short}`;
     this.#stop.addEventListener('click', stop);
     const name = element('th', { scope: 'row', title: id }, element('code', {}, short), this.#video);
-    this.root = element('tr', {}, name, cell(pipeline), this.#state, this.#since, this.#rate, this.#latency, this.#frames, element('td', {}, this.#stop));
+    const cells = [cell(pipeline), this.#state, this.#since, this.#rate, this.#latency, this.#frames, element('td', {}, this.#stop)];
+    // For narrow screens, where the table has no head.
+    cells.forEach((one, i) => (one.dataset['title'] = SESSION_COLUMNS[i + 1]));
+    this.root = element('tr', {}, name, ...cells);
   }
 
   update(session: Listed): void {

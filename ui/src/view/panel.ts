@@ -11,7 +11,7 @@ const READOUTS = {
   video: ['Video', 'Size and rate of the picture that goes over the network'],
   bitrate: ['Bitrate', 'Of the video, over the last second'],
   trip: ['Round trip', 'Of a packet to the server and back'],
-  drops: ['Not inferred', 'Frames that no worker was free for, frames given to workers and not answered, answers that came too late'],
+  drops: ['Not inferred', 'Frames for which no worker was free, frames given to workers without an answer, answers that came too late'],
   model: ['Model', 'The model that found the boxes'],
   worker: ['Worker', 'The process that ran it'],
 } as const;
@@ -52,7 +52,7 @@ export class Panel {
     this.set('trip', `${milliseconds(roundTripMs)}${loss ? `, ${percent(loss)} lost` : ''}`);
     const { losses, published } = measures;
     const busy = encoded === undefined || published === undefined ? undefined : Math.max(0, encoded - published);
-    this.set('drops', losses ? `${busy ?? '–'} busy · ${losses.unanswered} unanswered · ${losses.late} late` : '–');
+    this.set('drops', losses ? `${busy ?? '–'} busy · ${losses.unanswered} lost · ${losses.late} late` : '–');
   }
 
   /** A session is over: the last minute stays to be looked at. */

@@ -197,10 +197,9 @@ export function duration(ms: number): string {
 /** How well picture and boxes agree. */
 export function skewOf(shown: Shown | undefined): string {
   if (!shown) return '–';
-  if (shown.skew === undefined) return 'Matching frames…';
-  if (shown.view === 'exact') return `Boxes of this very frame, ${milliseconds(shown.delay)} later`;
-  const frames = Math.abs(shown.skew) === 1 ? '1 frame' : `${Math.abs(shown.skew)} frames`;
-  return shown.skew === 0 ? 'Boxes of this very frame' : `Boxes ${frames} ${shown.skew > 0 ? 'older' : 'newer'}, moved along`;
+  if (shown.skew === undefined) return 'Frames not matched';
+  const apart = Math.abs(shown.skew) === 1 ? '1 frame apart' : `${Math.abs(shown.skew)} frames apart`;
+  return shown.view === 'exact' ? `${apart} · ${milliseconds(shown.delay)} behind` : `${apart} · newest picture`;
 }
 
 /** What stands on the stage before there is a picture. */
