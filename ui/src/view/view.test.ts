@@ -4,7 +4,7 @@ import type { Intent, State } from '../client/session';
 import { colourOf, contrast, luminance } from './colour';
 import { contain, place, placePlate } from './geometry';
 import { caption } from './overlay';
-import { countdownOf, explain, milliseconds, perSecond, problemOf, statusOf } from './words';
+import { countdownOf, duration, explain, megabits, milliseconds, perSecond, problemOf, skewOf, statusOf } from './words';
 
 describe('contain', () => {
   it('leaves bars at the sides of a tall picture, above and below a wide one', () => {
@@ -88,7 +88,8 @@ describe('words', () => {
   it('say what is wrong and what to do, for every id', () => {
     const ids = [
       ...['camera-refused', 'no-camera', 'camera-busy', 'camera-failed', 'insecure-origin'],
-      ...['no-file', 'file-unsupported', 'file-unreadable', 'no-canvas', 'source-ended'],
+      ...['no-file', 'file-unsupported', 'file-unreadable', 'no-canvas', 'source-ended', 'screen-refused', 'screen-unsupported', 'screen-failed', 'not-here'],
+      ...['completed', 'unknown-session', 'not-watchable', 'not-a-source'],
       ...['server-gone', 'no-answer', 'ice-failed', 'negotiation-failed'],
       ...['no-launcher', 'no-worker', 'unknown-pipeline', 'invalid-param', 'unknown-tenant', 'session-failed'],
       ...['session-ended', 'bad-message', 'bad-sdp', 'unsupported-media', 'too-many-sessions', 'rate-limited'],
@@ -127,6 +128,18 @@ describe('words', () => {
     expect(milliseconds(83.4)).toBe('83 ms');
     expect(perSecond(14.96)).toBe('15.0 /s');
     expect(milliseconds(undefined) + perSecond(undefined)).toBe('––');
+  });
+
+  it('say how far picture and boxes are apart', () => {
+    expect(skewOf(undefined)).toBe('–');
+    expect(skewOf({ view: 'live', timestamp: 1 })).toBe('Frames not matched');
+    expect(skewOf({ view: 'live', timestamp: 1, skew: 1 })).toBe('1 frame apart · newest picture');
+    expect(skewOf({ view: 'exact', timestamp: 1, skew: 0, delay: 83.4 })).toBe('0 frames apart · 83 ms behind');
+  });
+
+  it('give sizes a unit that suits', () => {
+    expect([megabits(undefined), megabits(604_000), megabits(1_940_000)]).toEqual(['–', '604 kbit/s', '1.9 Mbit/s']);
+    expect([duration(42_000), duration(185_000), duration(7_500_000)]).toEqual(['42 s', '3 min', '2 h 5 min']);
   });
 
   it('caption a box', () => {
