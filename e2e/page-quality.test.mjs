@@ -42,7 +42,6 @@ for (const [size, viewport] of Object.entries(SIZES)) {
           await page.getByRole('link', { name: 'Dashboard' }).click();
           await page.getByTestId('sessions').getByText('running').waitFor({ timeout: 10_000 });
           await isAccessible(page, 'the dashboard');
-          await shot('dashboard');
           await fitsTheScreen(page);
           await page.getByRole('link', { name: 'Session' }).click();
           await visit.stop();

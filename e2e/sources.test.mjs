@@ -73,7 +73,7 @@ test('an address, to its end', { timeout: 90_000 }, () =>
         await uri.fill('ftp://example.org/video');
         await visit.start();
         assert.equal((await visit.reaches('failed', 10)).problem.id, 'invalid-param');
-        await visit.page.screenshot({ path: picture('state-wrong-address.png') });
+        await visit.page.screenshot({ path: picture('address.png') });
 
         await visit.page.getByTestId('params').locator('summary').click();
         await visit.page.locator('[data-param=fps]').fill('20');
@@ -102,7 +102,7 @@ test('another session is watched, seen on the dashboard and stopped from there',
       await viewer.boxes(5, 20);
       const played = () => viewer.page.evaluate(() => document.querySelector('video.returned').getVideoPlaybackQuality().totalVideoFrames);
       await until('its picture moves', 15, async () => (await played()) > 10);
-      await viewer.page.screenshot({ path: picture('watch.png') });
+      await viewer.page.locator('.seen').screenshot({ path: picture('watch.png') });
 
       const operator = await context.newPage();
       await operator.goto(`${system.url}/#/dashboard`);

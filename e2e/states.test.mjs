@@ -14,7 +14,7 @@ async function fails(visit, id, words, seconds = 15) {
   const { problem } = await visit.reaches('failed', seconds);
   assert.equal(problem.id, id);
   assert.match(await visit.error(), words);
-  await visit.page.screenshot({ path: picture(`state-${id}.png`) });
+  await visit.page.locator('.seen').screenshot({ path: picture(`state-${id}.png`) });
 }
 
 test('no camera, a refused camera, an insecure origin', { timeout: 120_000 }, () =>
@@ -60,7 +60,7 @@ test('a pipeline that fails, and a server that goes and comes back', { timeout: 
       await visit.reaches('reconnecting', 10);
       assert.match(await visit.text('status'), /Connection lost\. Trying again in \d+ s\./);
       assert.match(await visit.error(), /connection to the server was lost/);
-      await visit.page.screenshot({ path: picture('state-reconnecting.png') });
+      await visit.page.locator('.seen').screenshot({ path: picture('state-reconnecting.png') });
       await relay.open();
       await until('the page is live again by itself', 40, async () => (await visit.state()).name === 'live');
       await visit.boxes(3, 20);

@@ -6,7 +6,7 @@ import { element, setText } from './dom';
 import { duration, explain, milliseconds, perSecond } from './words';
 
 const REFRESH_MS = 2000;
-const SESSION_COLUMNS = ['Session', 'Pipeline', 'State', 'Since', 'Rate', 'Latency', 'Frames', ''];
+const SESSION_COLUMNS = ['Session', 'Pipeline', 'State', 'Duration', 'Rate', 'Latency', 'Frames', ''];
 
 /** For the operator: all sessions and workers of the installation. */
 export class Dashboard {
