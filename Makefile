@@ -44,7 +44,7 @@ setup-test:
 # Rebuilt when a source is newer than the built page.
 ui: ui/dist/index.html
 
-ui/dist/index.html: ui/package-lock.json ui/index.html $(shell find ui/src -type f)
+ui/dist/index.html: ui/package-lock.json ui/index.html $(shell find ui/src ui/public -type f)
 	npm --prefix ui ci --no-audit --no-fund
 	npm --prefix ui run build
 

@@ -30,9 +30,12 @@ test(`the page stays as big as it is for ${MINUTES} minutes`, { timeout: MINUTES
   ),
 );
 
-/** After a full collection, and without the predictions that are kept for scripts and downloads: their number is bounded. */
+/** After a full collection, without what is kept up to a limit: predictions for scripts and downloads, lines of the log. */
 async function measure(session, page) {
-  await page.evaluate(() => (window.sightline.predictions.length = 0));
+  await page.evaluate(() => {
+    window.sightline.predictions.length = 0;
+    document.querySelector('[data-testid=log]').replaceChildren();
+  });
   await session.send('HeapProfiler.collectGarbage');
   const { metrics } = await session.send('Performance.getMetrics');
   const { Nodes: nodes, JSEventListeners: listeners, JSHeapUsedSize: heap } = Object.fromEntries(metrics.map(({ name, value }) => [name, value]));

@@ -17,8 +17,8 @@ export class Dashboard {
   readonly #sessions = element('tbody');
   readonly #workers = element('tbody');
   readonly #pictures = element('input', { type: 'checkbox', 'data-testid': 'pictures' });
-  /** Open pictures by session. */
-  readonly #viewers = new Map<string, Viewer>();
+  /** Pictures by session; undefined while one is being opened, and where that failed: it is not tried again and again. */
+  readonly #viewers = new Map<string, Viewer | undefined>();
   readonly #rows = new Map<string, SessionRow>();
   #watchable: ReadonlySet<string> = new Set();
   #timer: number | undefined;
@@ -105,9 +105,10 @@ export class Dashboard {
   }
 
   async #open(id: string, row: SessionRow): Promise<void> {
-    const viewer = await Viewer.open(new URL(`whep/${id}`, this.#rest.base), () => this.#close(id));
+    this.#viewers.set(id, undefined);
+    const viewer = await Viewer.open(new URL(`whep/${encodeURIComponent(id)}`, this.#rest.base), () => this.#close(id));
     if (!(viewer instanceof Viewer)) return;
-    if (this.#viewers.has(id) || this.root.hidden || !this.#pictures.checked) return viewer.close();
+    if (!this.#viewers.has(id)) return viewer.close();
     this.#viewers.set(id, viewer);
     row.show(viewer.stream);
   }
