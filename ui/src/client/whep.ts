@@ -19,7 +19,9 @@ export class Viewer {
   static async open(url: URL, lost: () => void): Promise<Viewer | Problem> {
     const peer = new RTCPeerConnection();
     try {
-      const { receiver } = peer.addTransceiver('video', { direction: 'recvonly' });
+      peer.addTransceiver('video', { direction: 'recvonly' });
+      // As the browser itself hands it out: a stream made from the receiver's track stays dark in Chromium now and then.
+      const arrived = new Promise<MediaStreamTrack>((resolve) => (peer.ontrack = ({ track }) => resolve(track)));
       await peer.setLocalDescription();
       const response = await fetch(url, {
         method: 'POST',
@@ -36,7 +38,7 @@ export class Viewer {
       peer.onconnectionstatechange = () => {
         if (peer.connectionState === 'failed') lost();
       };
-      return new Viewer(new MediaStream([receiver.track]), peer, response.headers.get('Location'));
+      return new Viewer(new MediaStream([await arrived]), peer, response.headers.get('Location'));
     } catch (error) {
       peer.close();
       return error instanceof TypeError ? { id: 'server-gone', message: '' } : { id: 'negotiation-failed', message: String(error) };
