@@ -1,7 +1,7 @@
 // The system's programs started one by one, as on several hosts, with one Redis.
 
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Program } from './processes.mjs';
 import { Redis, RedisServer } from './redis.mjs';
 import { Site, binaries, root } from './system.mjs';
@@ -53,9 +53,12 @@ class Services {
 
   /** A Python program of `e2e/support`, which is told where Redis is before its other arguments. */
   python(script, ...args) {
-    const path = join(root, 'e2e/support', script);
-    // What makes our own programs strict would end those of others.
-    return this.#start(script, python, [path, this.redis.tcpUrl, ...args], { G_DEBUG: undefined });
+    return this.run(python, join(root, 'e2e/support', script), this.redis.tcpUrl, ...args);
+  }
+
+  /** A program that is not ours; what makes ours strict would end it. */
+  run(command, ...args) {
+    return this.#start(basename(args[0] ?? command), command, args, { G_DEBUG: undefined });
   }
 
   /** A connection to Redis, for as long as `use` runs. */

@@ -79,6 +79,13 @@ impl Book {
         }
     }
 
+    /// What counted a session's frames so far has stopped: the numbers of what follows may be lower.
+    pub(crate) fn renew(&self, session: &str) {
+        if let Some(entry) = self.sessions().get_mut(session) {
+            entry.record.renew();
+        }
+    }
+
     /// Forgets a session that was never started.
     pub(crate) fn forget(&self, session: &str) {
         self.sessions().remove(session);

@@ -144,6 +144,54 @@ async fn every_end_is_visible() {
 }
 
 #[tokio::test]
+async fn a_source_goes_on_with_another_launcher() {
+    let scene = Scene::new().await;
+    let mut first = Service::launcher(&scene.redis, "a").await;
+    let mut second = Service::launcher(&scene.redis, "b").await;
+    let id = start(&scene, &mut first).await;
+    tell(&first, &id, "connected").await;
+    for timestamp in ["5000", "6000"] {
+        publish(&scene, &id, timestamp).await;
+    }
+    first.stop().await;
+    let again = second.expect("session-start").await.json();
+    assert_eq!(
+        (&again["session"], &again["params"]),
+        (&json!(id), &json!({"uri": "http://a/"}))
+    );
+    eventually("it is started again", async || {
+        let seen = session(&scene, &id).await;
+        (&seen["state"], &seen["launcher"]) == (&json!("QUEUED"), &json!("svc:mb:b"))
+    })
+    .await;
+    let seen = session(&scene, &id).await;
+    assert_eq!(
+        (&seen["restarts"], &seen["last_error"]["id"]),
+        (&json!(1), &json!("no-launcher"))
+    );
+    // What the first one left running is not wanted when that comes back, and its frames' numbers are forgotten.
+    let mut first = Service::launcher(&scene.redis, "a").await;
+    assert_eq!(first.expect("session-stop").await.json(), json!({"session": id}));
+    tell(&second, &id, "connected").await;
+    publish(&scene, &id, "100").await;
+    eventually("its frames are counted on", async || {
+        session(&scene, &id).await["frames"] == 3
+    })
+    .await;
+
+    // A launcher that stops in order ends its sessions itself, and takes no more.
+    let event = json!({
+        "session": id, "state": "ended", "reason": {"id": "server-stopping", "message": "try again"},
+    });
+    second.call_signaling("session-event", event).await.unwrap();
+    assert_eq!(first.expect("session-start").await.json()["session"], json!(id));
+    eventually("the first has it again", async || {
+        session(&scene, &id).await["launcher"] == "svc:mb:a"
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn sessions_of_the_websocket_are_listed_and_can_be_stopped() {
     let (scene, mut launcher, _worker) = Scene::ready().await;
     let mut client = scene.client().await;
