@@ -11,8 +11,8 @@ use sightline_inventa::{CallError, Event as ServiceEvent, Inventa, Orchestrator}
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::rest::{WorkerView, WorkerViews};
 use sightline_protocol::rpc::{
-    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted, SessionStop,
-    info, method,
+    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted,
+    SessionStop, info, method,
 };
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::broadcast::error::RecvError;
@@ -97,7 +97,11 @@ impl Launchers {
 
     /// A launcher that has just refused knows better when there will be room.
     fn with_hint(&self, failure: Failure) -> Failure {
-        let soonest = self.refusals().values().filter_map(|(_, refusal)| refusal.retry_after_secs).min();
+        let soonest = self
+            .refusals()
+            .values()
+            .filter_map(|(_, refusal)| refusal.retry_after_secs)
+            .min();
         match soonest {
             Some(seconds) if failure.id == ErrorId::TooManySessions => failure.again_in(seconds),
             _ => failure,
@@ -331,7 +335,9 @@ impl Launchers {
 /// Tells the sessions of launchers that are lost. One that was only cut off from Redis runs them still when it is back:
 /// nobody wants them then.
 pub(crate) async fn watch(services: Arc<Services>) {
-    let Launchers { orchestrator, hub, .. } = &services.launchers;
+    let Launchers {
+        orchestrator, hub, ..
+    } = &services.launchers;
     let mut events = orchestrator.events();
     let mut left: HashMap<ServiceName, (Instant, Vec<String>)> = HashMap::new();
     while let Some(event) = services.shutdown.run_until_cancelled(events.recv()).await {
@@ -339,7 +345,9 @@ pub(crate) async fn watch(services: Arc<Services>) {
             Ok(ServiceEvent::Lost(name)) => hub.lose(|launcher| *launcher == name),
             Ok(ServiceEvent::Registered(name)) => {
                 if let Some((_, sessions)) = left.remove(&name) {
-                    services.tasks.spawn(stop_left(Arc::clone(&services), name, sessions));
+                    services
+                        .tasks
+                        .spawn(stop_left(Arc::clone(&services), name, sessions));
                 }
                 continue;
             }
@@ -351,7 +359,9 @@ pub(crate) async fn watch(services: Arc<Services>) {
         };
         left.retain(|_, (since, _)| since.elapsed() < LEFT_BEHIND);
         for (launcher, session) in lost {
-            let (_, sessions) = left.entry(launcher).or_insert_with(|| (Instant::now(), Vec::new()));
+            let (_, sessions) = left
+                .entry(launcher)
+                .or_insert_with(|| (Instant::now(), Vec::new()));
             sessions.push(session);
         }
     }
@@ -365,7 +375,9 @@ async fn stop_left(services: Arc<Services>, launcher: ServiceName, sessions: Vec
             continue;
         }
         match services.launchers.stop(&placement, session.clone()).await {
-            Ok(()) => tracing::warn!(session, launcher = %placement.launcher, "stopped: its launcher had been lost"),
+            Ok(()) => {
+                tracing::warn!(session, launcher = %placement.launcher, "stopped: its launcher had been lost")
+            }
             Err(failure) => tracing::debug!(session, %failure, "nothing was left of it"),
         }
         services.book.renew(&session);

@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use sightline_ice::IceServers;
-use sightline_protocol::{ErrorId, Failure};
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::prediction::PredictionHeader;
 use sightline_protocol::rpc::{IceCandidate, SessionPhase, SessionStart};
 use sightline_protocol::ws::ServerMessage;
+use sightline_protocol::{ErrorId, Failure};
 
 /// Which launcher a session runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
