@@ -82,6 +82,8 @@ def run(participant, main):
     loop.add_signal_handler(signal.SIGTERM, everything.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         loop.run_until_complete(everything)
+    # aiortc's threads would wait for frames of peers that are still open.
+    os._exit(0)
 
 
 def later(work):
