@@ -146,7 +146,8 @@ impl Launchers {
 
     /// What launchers say keeps their workers from running.
     pub(crate) async fn worker_trouble(&self) -> Option<String> {
-        let names = self.orchestrator.services(kind::MEDIA_BRIDGE);
+        // Those for workers only are not registered.
+        let names = self.inventa.telling(kind::MEDIA_BRIDGE).await.unwrap_or_default();
         let infos = join_all(names.iter().map(|name| self.inventa.info(name))).await;
         let mut troubles = infos
             .into_iter()

@@ -167,7 +167,7 @@ fn start_workers(plans: Vec<Plan>, id: &str, tasks: &TaskTracker, until: &Cancel
 
 /// Registers this launcher; the flag says when signaling knows it.
 ///
-/// One that takes no sessions is no media bridge: v1's signaling, which knows nothing of capacities, would choose it.
+/// One that takes no sessions only tells of itself: v1's signaling knows nothing of capacities, and would choose it.
 fn register(
     max_sessions: usize,
     inventa: &Inventa,
@@ -177,6 +177,7 @@ fn register(
 ) -> Arc<AtomicBool> {
     let registered = Arc::new(AtomicBool::new(max_sessions == 0));
     if max_sessions == 0 {
+        inventa.tell(told);
         return registered;
     }
     let (inventa, known, flag) = (inventa.clone(), known.clone(), Arc::clone(&registered));
