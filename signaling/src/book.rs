@@ -171,6 +171,13 @@ impl Book {
         sessions.get(session).map(|entry| entry.record.view(now))
     }
 
+    pub(crate) fn is_over(&self, session: &str) -> bool {
+        let sessions = self.sessions();
+        sessions
+            .get(session)
+            .is_none_or(|entry| entry.record.state().is_final())
+    }
+
     pub(crate) fn launcher(&self, session: &str) -> Option<ServiceName> {
         self.sessions().get(session).map(|entry| entry.launcher.clone())
     }

@@ -192,6 +192,25 @@ async fn a_source_goes_on_with_another_launcher() {
 }
 
 #[tokio::test]
+async fn a_source_that_is_stopped_while_it_moves_does_not_run_on() {
+    let scene = Scene::new().await;
+    let mut first = Service::launcher(&scene.redis, "a").await;
+    let mut second = Service::launcher(&scene.redis, "b").await;
+    let slow = json!({"uri": "http://a/", "fps": support::launcher::SLOW_FPS});
+    let response = post(&scene, &json!({"pipeline": "uri-detect", "params": slow})).await;
+    let id = response.json()["id"].as_str().unwrap().to_owned();
+    first.expect("session-start").await;
+    first.stop().await;
+    second.expect("session-start").await;
+    let response = send(scene.address, "DELETE", &format!("/api/v1/sessions/{id}"), "", "").await;
+    assert_eq!(response.json()["state"], "ABORTED");
+    for _asked in ["by the request", "because it has started all the same"] {
+        assert_eq!(second.expect("session-stop").await.json(), json!({"session": id}));
+    }
+    assert_eq!(session(&scene, &id).await["state"], "ABORTED");
+}
+
+#[tokio::test]
 async fn sessions_of_the_websocket_are_listed_and_can_be_stopped() {
     let (scene, mut launcher, _worker) = Scene::ready().await;
     let mut client = scene.client().await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sightline_protocol::rpc::{SessionPhase, SessionStart};
 use sightline_protocol::{ErrorId, Failure};
 
-use super::{Wanted, start_at};
+use super::{Wanted, start_at, stop};
 use crate::Services;
 use crate::session::{Event, Placement};
 
@@ -57,6 +57,11 @@ pub(super) async fn move_on(
     services.book.note(session, &again);
     services.hub.relocate(session, next.launcher.clone());
     match start_at(services, wanted.need(), start, next).await {
+        // Somebody asked for its end meanwhile, and neither launcher had it.
+        Ok((placement, _)) if services.book.is_over(session) => {
+            stop(services, session, &placement).await;
+            None
+        }
         Ok((placement, _)) => {
             tracing::warn!(session, from = %from.launcher, to = %placement.launcher, "moved");
             Some(placement)
