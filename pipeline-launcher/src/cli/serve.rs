@@ -106,7 +106,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         sessions: Arc::clone(&sessions),
         board: Arc::clone(&board),
         inventa: inventa.clone(),
-        registered: register(&inventa, told, &known, &tasks),
+        registered: register(args.admission.max_sessions, &inventa, told, &known, &tasks),
         max_sessions: args.admission.max_sessions,
         stopping: shutdown.clone(),
     };
@@ -166,13 +166,20 @@ fn start_workers(plans: Vec<Plan>, id: &str, tasks: &TaskTracker, until: &Cancel
 }
 
 /// Registers this launcher; the flag says when signaling knows it.
+///
+/// One that takes no sessions only tells of itself: v1's signaling knows nothing of capacities, and would choose it.
 fn register(
+    max_sessions: usize,
     inventa: &Inventa,
     told: impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static,
     known: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Arc<AtomicBool> {
-    let registered = Arc::new(AtomicBool::new(false));
+    let registered = Arc::new(AtomicBool::new(max_sessions == 0));
+    if max_sessions == 0 {
+        inventa.tell(told);
+        return registered;
+    }
     let (inventa, known, flag) = (inventa.clone(), known.clone(), Arc::clone(&registered));
     tasks.spawn(async move {
         keep_registered(&inventa, told, &known).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redis::{AsyncCommands, RedisResult};
 use sightline_protocol::inventa::ServiceName;
+use sightline_protocol::keys;
 use sightline_protocol::rpc::method;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -55,6 +56,15 @@ impl Orchestrator {
 }
 
 impl Inventa {
+    /// The services of one type that tell of themselves, whether they are registered or not.
+    pub async fn telling(&self, kind: &str) -> RedisResult<Vec<ServiceName>> {
+        let prefix = keys::service_info("");
+        let pattern = format!("{prefix}{}*", ServiceName::new(kind, ""));
+        let found = scan(&self.inner, &pattern).await?;
+        let names = found.iter().filter_map(|key| key.strip_prefix(&prefix));
+        Ok(names.filter_map(ServiceName::parse).collect())
+    }
+
     /// Takes the orchestrator's role, under its own name and its aliases. Returns when those services are
     /// known that were alive before.
     pub async fn orchestrate(&self) -> RedisResult<Orchestrator> {
@@ -208,7 +218,10 @@ impl Keeper {
     /// Finds services that live without having registered here, and tells each that we are there.
     async fn discover(&self) -> RedisResult<()> {
         let inner = &self.inventa.inner;
-        for name in scan(inner).await? {
+        for key in scan(inner, "svc:*").await? {
+            let Some(name) = ServiceName::parse(&key) else {
+                continue;
+            };
             let same_role = name.kind == inner.name.kind;
             if same_role || self.registry.known().contains_key(&name) {
                 continue;
@@ -230,15 +243,15 @@ impl Keeper {
     }
 }
 
-async fn scan(inner: &Inner) -> RedisResult<Vec<ServiceName>> {
+async fn scan(inner: &Inner, pattern: &str) -> RedisResult<Vec<String>> {
     let mut commands = inner.commands.clone();
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     let options = redis::ScanOptions::default()
-        .with_pattern("svc:*")
+        .with_pattern(pattern)
         .with_count(1000);
     let mut keys = commands.scan_options::<String>(options).await?;
     while let Some(key) = keys.next_item().await {
-        names.extend(ServiceName::parse(&key?));
+        found.push(key?);
     }
-    Ok(names)
+    Ok(found)
 }

@@ -77,6 +77,27 @@ impl Inventa {
         Ok(())
     }
 
+    /// Keeps what others may know of this service, without registering it: nobody is to call it.
+    pub fn tell(&self, info: impl Fn() -> Vec<(String, String)> + Send + Sync + 'static) {
+        let inventa = self.clone();
+        self.inner.tasks.spawn(async move {
+            let inner = &inventa.inner;
+            loop {
+                let mut pipe = redis::pipe();
+                set_info(pipe.atomic(), &inner.name, &info());
+                let told: RedisResult<()> = pipe.query_async(&mut inner.commands.clone()).await;
+                if let Err(error) = told {
+                    tracing::debug!(service = %inner.name, %error, "others are not told of this service");
+                }
+                tokio::select! {
+                    () = inner.shutdown.cancelled() => break,
+                    () = tokio::time::sleep(REFRESH_EVERY) => {}
+                }
+            }
+            forget(inner, &inner.name).await.ok();
+        });
+    }
+
     async fn register_once(&self, orchestrator: &ServiceName) -> Result<(), CallError> {
         let name = self.inner.name.to_string();
         self.call(orchestrator, method::REGISTER, &[&name], REGISTER_TIMEOUT)
@@ -137,18 +158,22 @@ pub(crate) async fn refresh(
     name: &ServiceName,
     info: &[(String, String)],
 ) -> RedisResult<bool> {
-    let name = name.to_string();
-    let info_key = keys::service_info(&name);
+    let key = name.to_string();
     let mut pipe = redis::pipe();
-    pipe.atomic().exists(&name);
-    pipe.cmd("SETEX").arg(&name).arg(TTL_SECS).arg(1).ignore();
-    pipe.del(&info_key).ignore();
-    if !info.is_empty() {
-        pipe.hset_multiple(&info_key, info).ignore();
-        pipe.expire(&info_key, TTL_SECS).ignore();
-    }
+    pipe.atomic().exists(&key);
+    pipe.cmd("SETEX").arg(&key).arg(TTL_SECS).arg(1).ignore();
+    set_info(&mut pipe, name, info);
     let (known,): (bool,) = pipe.query_async(&mut inner.commands.clone()).await?;
     Ok(known)
+}
+
+fn set_info(pipe: &mut redis::Pipeline, name: &ServiceName, info: &[(String, String)]) {
+    let key = keys::service_info(&name.to_string());
+    pipe.del(&key).ignore();
+    if !info.is_empty() {
+        pipe.hset_multiple(&key, info).ignore();
+        pipe.expire(&key, TTL_SECS).ignore();
+    }
 }
 
 pub(crate) async fn forget(inner: &Inner, name: &ServiceName) -> RedisResult<()> {

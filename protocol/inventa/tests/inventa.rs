@@ -241,6 +241,28 @@ async fn a_service_is_known_while_it_lives() {
 }
 
 #[tokio::test]
+async fn a_service_can_tell_of_itself_without_being_registered() {
+    let server = RedisServer::start();
+    let (sgn, orchestrator) = orchestrator(&server).await;
+    let workers_only = start(&server, "svc:mb:workers", echo).await;
+    let info = || vec![("worker_trouble".to_owned(), "out of memory".to_owned())];
+    workers_only.inventa.tell(info);
+    let telling = async || sgn.inventa.telling("mb").await.unwrap();
+    eventually("it tells", async || telling().await == [name("svc:mb:workers")]).await;
+    assert_eq!(
+        sgn.inventa.info(&name("svc:mb:workers")).await.unwrap()["worker_trouble"],
+        "out of memory"
+    );
+    assert!(sgn.inventa.telling("inf").await.unwrap().is_empty());
+    // Longer than a hash lives, and than a scan takes to come round.
+    tokio::time::sleep(17 * SECOND).await;
+    assert_eq!(telling().await, [name("svc:mb:workers")]);
+    assert!(orchestrator.services("mb").is_empty());
+    workers_only.stop().await;
+    assert!(telling().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_new_orchestrator_finds_the_living() {
     let server = RedisServer::start();
     let (first, _) = orchestrator(&server).await;
