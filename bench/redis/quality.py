@@ -63,7 +63,7 @@ def publish(environment, pictures, folder, session, size, quality):
         "! videoconvert ! video/x-raw,format=I420,colorimetry=bt709 "
         f"! {encoder(size, quality)} ! tee name=jpegs "
         f"! redisstreamsink participant-id={session} leaky=no expiry=600000 "
-        f"jpegs. ! multifilesink location={jpegs}/%05d.jpg"
+        f"jpegs. ! multifilesink async=false location={jpegs}/%05d.jpg"
     )
     subprocess.run(["gst-launch-1.0", "-q", *line.split()], env=environment, check=True, timeout=300)
     return [path.stat().st_size for path in jpegs.glob("*.jpg")]

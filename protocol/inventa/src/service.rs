@@ -139,6 +139,8 @@ pub(crate) async fn refresh(
 ) -> RedisResult<bool> {
     let name = name.to_string();
     let info_key = keys::service_info(&name);
+    let mut commands = inner.commands.clone();
+    prolong(&mut commands, &[&name, &info_key]).await?;
     let mut pipe = redis::pipe();
     pipe.atomic().exists(&name);
     pipe.cmd("SETEX").arg(&name).arg(TTL_SECS).arg(1).ignore();
@@ -147,8 +149,18 @@ pub(crate) async fn refresh(
         pipe.hset_multiple(&info_key, info).ignore();
         pipe.expire(&info_key, TTL_SECS).ignore();
     }
-    let (known,): (bool,) = pipe.query_async(&mut inner.commands.clone()).await?;
+    let (known,): (bool,) = pipe.query_async(&mut commands).await?;
     Ok(known)
+}
+
+/// Lets keys that are there live on. That takes no memory: a Redis that is full takes no new value, and must not
+/// forget who lives.
+async fn prolong(commands: &mut impl redis::aio::ConnectionLike, keys: &[&String]) -> RedisResult<()> {
+    let mut pipe = redis::pipe();
+    for key in keys {
+        pipe.expire(key, TTL_SECS).ignore();
+    }
+    pipe.query_async(commands).await
 }
 
 pub(crate) async fn forget(inner: &Inner, name: &ServiceName) -> RedisResult<()> {
