@@ -32,6 +32,8 @@ class Measured:
     redis_us_each: float
     redis_us_by_kilobyte: float
     redis_us_by_waiting_worker: float
+    # For each worker, in each second.
+    redis_us_a_worker: float
     # In a Redis Cluster a prediction that is published at one master is told to all.
     redis_us_to_tell: float
     redis_us_told: float
@@ -58,6 +60,7 @@ class Measured:
             redis_us_each=redis["each"],
             redis_us_by_kilobyte=redis["by_kilobyte"],
             redis_us_by_waiting_worker=redis["by_waiting_worker"],
+            redis_us_a_worker=load["idle_worker_cpu_us_a_second"],
             redis_us_to_tell=redis["to_tell_another_master"],
             redis_us_told=redis["told_by_another_master"],
             bytes_in=seen["bytes_in_a_frame"] - int(size) * 1000,
@@ -125,7 +128,7 @@ def plan(need, measured):
     redis = 1
     while True:
         waiting = workers * (1 - measured.worker_load) / redis
-        busy = frames / redis * redis_us(measured, waiting) / 1e6
+        busy = (frames * redis_us(measured, waiting) + workers * measured.redis_us_a_worker) / redis / 1e6
         gbit = [
             frames / redis * (measured.frame_kilobytes * 1000 + more) * 8 / 1e9
             for more in (measured.bytes_in, measured.bytes_out)

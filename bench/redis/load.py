@@ -198,6 +198,25 @@ def waiting_workers(folder, count, frames):
     return {"cpu_us_a_frame": round(cpu / frames * 1e6, 1), "bytes_each": round(memory / count)}
 
 
+def idle_workers(folder, count, seconds):
+    """Redis's processor time in a second for a worker that finds nothing: a read that times out, and a look for frames
+    that others have abandoned."""
+    with Redis(folder) as server:
+        server.client().xgroup_create("images", "cg:images", "0", mkstream=True)
+        reading, writing = ([Connection(server.port) for _ in range(count)] for _ in range(2))
+        read = command("XREADGROUP", "GROUP", "cg:images", "idle", "COUNT", 1, "BLOCK", 1000, "STREAMS", "images", ">")
+        claim = command("XAUTOCLAIM", "images", "cg:images", "idle", 2000, "0-0", "COUNT", 8)
+        cpu, begin = cpu_seconds(server.process.pid), time.monotonic()
+        for _ in range(seconds):
+            for reader, writer in zip(reading, writing):
+                reader.send(read)
+                writer.send(claim)
+            for connection in [*writing, *reading]:
+                connection.reply()
+        cpu, took = cpu_seconds(server.process.pid) - cpu, time.monotonic() - begin
+    return round(cpu / took / count * 1e6, 1)
+
+
 def benchmark(folder, kilobytes, requests):
     """XADD alone as redis-benchmark does it, with sixteen connections: what bounds that is printed beside it."""
     with Redis(folder) as server:
@@ -292,6 +311,7 @@ def main():
         sizes = {kilobytes: run(folder, kilobytes, options.seconds) for kilobytes in KILOBYTES}
         adds = {kilobytes: benchmark(folder, kilobytes, 5000) for kilobytes in KILOBYTES}
         waiting = {count: waiting_workers(folder, count, 500 * options.seconds) for count in WAITING}
+        idle = idle_workers(folder, 500, options.seconds)
         told = {masters: published(folder, masters, 5000 * options.seconds) for masters in (1, 3)}
     each, by_kilobyte = line([(size, seen["cpu_us_a_frame"]) for size, seen in sizes.items()])
     _, by_waiting = line([(count, seen["cpu_us_a_frame"]) for count, seen in waiting.items()])
@@ -304,6 +324,7 @@ def main():
             "frames_of_kilobytes": sizes,
             "xadd_alone_of_kilobytes": adds,
             "beside_waiting_workers": waiting,
+            "idle_worker_cpu_us_a_second": idle,
             "publish_by_masters": told,
             # What capacity.py reckons with.
             "cpu_us_a_frame": {

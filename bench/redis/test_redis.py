@@ -11,6 +11,7 @@ from capacity import Measured, Need, plan
 
 ROUND = Measured(
     worker_fps=50, frame_kilobytes=20, redis_us_each=60, redis_us_by_kilobyte=2, redis_us_by_waiting_worker=0,
+    redis_us_a_worker=0,
     redis_us_to_tell=2, redis_us_told=8,
     bytes_in=2000, bytes_out=2000, session_cores={1: 0.1, 5: 0.2, 10: 0.3}, worker_load=0.8,
 )  # fmt: skip
@@ -36,8 +37,9 @@ class Capacity(unittest.TestCase):
         self.assertAlmostEqual(capacity.cluster_frames(ROUND, 3), 0.6e6 * 3 / 120)
 
     def test_workers_that_wait_cost_redis_something(self):
-        costly = dataclasses.replace(ROUND, redis_us_by_waiting_worker=1.0)
-        self.assertGreater(plan(Need(2000, 10), costly).redis, 4)
+        for field, costly in {"redis_us_by_waiting_worker": 1.0, "redis_us_a_worker": 2000}.items():
+            measured = dataclasses.replace(ROUND, **{field: costly})
+            self.assertGreater(plan(Need(2000, 10), measured).redis, 4, field)
 
     def test_more_never_needs_less(self):
         for fps in (1, 5, 10, 15):
