@@ -31,7 +31,7 @@ class Memory(threading.Thread):
         self.start()
 
     def run(self):
-        while not self.ending.wait(0.05):
+        while not self.ending.wait(0.2):
             self.used = max(self.used, self.client.info("memory")["used_memory"])
             self.length = max(self.length, self.client.xlen("images"))
 
@@ -110,7 +110,8 @@ def main():
         largest = max(path.stat().st_size for path in make_jpegs(jpegs))
         with Redis(folder) as server, System(options.programs, server, folder, jpegs, options.workers) as system:
             rate = capacity(system, server, options.sessions, options.seconds / 3)
-            fps = max(round(options.factor * rate / options.sessions), 1)
+            # A little more: what workers can do is known roughly.
+            fps = max(round(1.2 * options.factor * rate / options.sessions), 1)
             predictions, figures = overloaded(system, server, options.sessions, fps, options.seconds)
     inference = figures["infer_ms"]["median"]
     held = figures["redis"]["bytes_most"] - figures["redis"]["bytes_idle"]

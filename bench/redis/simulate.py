@@ -22,6 +22,8 @@ import report
 CREDIT_LIFETIME = 1.0
 # From the worker's end of inference to the session's credit, and from the session to a waiting worker: a round trip.
 WIRE = 0.001
+# Inferences a second of each camera, where nothing else is said.
+FPS = 5
 # Of a camera's frames, as a share of the time between two.
 JITTER = 0.05
 # Simulated and measured may differ by so much.
@@ -192,12 +194,12 @@ def check(overload):
     return goals, {"measured": measured, "simulated": ours}
 
 
-def highest_load(workers, shards, fps, busy):
+def highest_load(workers, shards, busy):
     """The most that workers can be loaded with predictions still young and next to no frame replaced."""
     best = 0.0
     for percent in range(40, 100, 3):
-        cameras = max(round(percent / 100 * workers / busy / fps), 1)
-        seen = simulated(cameras=cameras, fps=fps, workers=workers, busy=busy, shards=shards, seconds=10.0)
+        cameras = max(round(percent / 100 * workers / busy / FPS), 1)
+        seen = simulated(cameras=cameras, fps=FPS, workers=workers, busy=busy, shards=shards, seconds=10.0)
         if seen["age_ms"]["p95"] > AGE_LIMIT_MS or seen["share_inferred"] < SHARE_LIMIT:
             break
         best = seen["load"]
@@ -213,14 +215,18 @@ def main():
     load = report.Load()
     goals, checked = check(json.loads(options.overload.read_text()))
     busy = 2 / json.loads(options.workers.read_text())["frames_a_second"]["two"]
-    # A pool of each size has as many cameras as load it so.
-    against_load = [
-        {"workers": workers, "cameras": cameras} | simulated(cameras=cameras, fps=5, workers=workers, busy=busy)
-        for workers in (4, 64)
-        for cameras in (max(round(share * workers / busy / 5), 1) for share in (0.5, 0.8, 0.95, 1.2, 2, 3))
-    ]
+
+    def loaded(workers, share, **settings):
+        """A pool with as many cameras as load it so."""
+        cameras = max(round(share * workers / busy / FPS), 1)
+        seen = simulated(cameras=cameras, fps=FPS, workers=workers, busy=busy, **settings)
+        return {"workers": workers, "cameras": cameras, "settings": settings} | seen
+
+    against_load = [loaded(workers, share) for workers in (4, 64) for share in (0.5, 0.8, 0.95, 1.2, 2, 3)]
+    # What an operator may set against age.
+    against_load += [loaded(workers, 3, expiry=0.5) for workers in (4, 64)]
     highest = {
-        workers: {shards: highest_load(workers, shards, 5, busy) for shards in (1, 4, 16) if shards <= workers}
+        workers: {shards: highest_load(workers, shards, busy) for shards in (1, 4, 16) if shards <= workers}
         for workers in (1, 4, 16, 64)
     }
     report.save(

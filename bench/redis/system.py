@@ -144,6 +144,7 @@ class System:
             "SIGHTLINE_WORKERS": str(workers),
             "SIGHTLINE_MODEL_DIR": str(DATA / "models"),
             "SIGHTLINE_MAX_CPU_PERCENT": "0",
+            "SIGHTLINE_MAX_SESSIONS": "1000",
             **settings,
         }
         self.workers_wanted = workers
