@@ -216,8 +216,8 @@ def section(measured):
     machine = json.loads((RESULTS / "redis-workers.json").read_text())["machine"]
     return "\n\n".join(
         [
-            f"Measured on {machine['cores']} × {machine['processor']} at a load of {machine['load']['median']}: what other "
-            "work the machine had makes the need look larger.",
+            f"Measured on {machine['cores']} × {machine['processor']} at a load of {machine['load']['median']}: "
+            "what other work the machine had makes the need look larger.",
             f"A worker of one thread does {measured.worker_fps:.0f} frames a second and may be busy "
             f"{measured.worker_load:.0%} of its time; a frame has {measured.frame_kilobytes:.0f} kB and takes "
             f"{redis_us(measured, 0):.0f} µs of a Redis.",
