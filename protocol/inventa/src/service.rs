@@ -159,12 +159,24 @@ pub(crate) async fn refresh(
     info: &[(String, String)],
 ) -> RedisResult<bool> {
     let key = name.to_string();
+    let mut commands = inner.commands.clone();
+    prolong(&mut commands, &[&key, &keys::service_info(&key)]).await?;
     let mut pipe = redis::pipe();
     pipe.atomic().exists(&key);
     pipe.cmd("SETEX").arg(&key).arg(TTL_SECS).arg(1).ignore();
     set_info(&mut pipe, name, info);
-    let (known,): (bool,) = pipe.query_async(&mut inner.commands.clone()).await?;
+    let (known,): (bool,) = pipe.query_async(&mut commands).await?;
     Ok(known)
+}
+
+/// Lets keys that are there live on. That takes no memory: a Redis that is full takes no new value, and must not
+/// forget who lives.
+async fn prolong(commands: &mut impl redis::aio::ConnectionLike, keys: &[&String]) -> RedisResult<()> {
+    let mut pipe = redis::pipe();
+    for key in keys {
+        pipe.expire(key, TTL_SECS).ignore();
+    }
+    pipe.query_async(commands).await
 }
 
 fn set_info(pipe: &mut redis::Pipeline, name: &ServiceName, info: &[(String, String)]) {
