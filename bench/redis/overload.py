@@ -51,9 +51,16 @@ def capacity(system, server, sessions, seconds):
     return rate
 
 
+def idle_cpu(server, seconds=5):
+    """Redis's processor seconds in a second without sessions."""
+    before = cpu_seconds(server.process.pid)
+    time.sleep(seconds)
+    return (cpu_seconds(server.process.pid) - before) / seconds
+
+
 def overloaded(system, server, sessions, fps, seconds):
     client = server.client()
-    idle = client.info("memory")["used_memory"]
+    idle, cpu_idle = client.info("memory")["used_memory"], idle_cpu(server)
     cameras = system.start_cameras(sessions, fps)
     time.sleep(3)
     drops, frames = system.counters("sightline_frames_dropped_total"), system.counters("sightline_frames_total")
@@ -62,7 +69,7 @@ def overloaded(system, server, sessions, fps, seconds):
     time.sleep(seconds)
     predictions = seen.stop()
     memory.stop()
-    cpu = cpu_seconds(server.process.pid) - cpu
+    cpu = cpu_seconds(server.process.pid) - cpu - seconds * cpu_idle
     bytes_ = {
         way: client.info("stats")[key] - network[key]
         for way, key in {"in": "total_net_input_bytes", "out": "total_net_output_bytes"}.items()
@@ -88,6 +95,7 @@ def overloaded(system, server, sessions, fps, seconds):
             "bytes_idle": idle,
             "bytes_most": memory.used,
             "longest_stream": memory.length,
+            "cpu_ms_a_second_idle": round(cpu_idle * 1000, 1),
             "cpu_us_a_frame": round(cpu / len(predictions) * 1e6),
             "bytes_in_a_frame": round(bytes_["in"] / len(predictions)),
             "bytes_out_a_frame": round(bytes_["out"] / len(predictions)),

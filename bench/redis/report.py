@@ -5,8 +5,10 @@ import json
 import os
 import pathlib
 import re
+import signal
 import statistics
 import subprocess
+import sys
 import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -14,6 +16,8 @@ RESULTS = ROOT / "bench/results"
 
 
 def arguments(doc, name):
+    # An exit, so that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "target/release", help="folder of the daemons")
     parser.add_argument("--result", type=pathlib.Path, default=RESULTS / f"redis-{name}.json")
