@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{AsyncCommands, RedisResult};
+use redis::RedisResult;
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::rpc::method;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::call::{Inner, Inventa};
+use crate::call::Inventa;
 use crate::service;
 
 const CHECK_EVERY: Duration = Duration::from_secs(4);
@@ -208,7 +208,8 @@ impl Keeper {
     /// Finds services that live without having registered here, and tells each that we are there.
     async fn discover(&self) -> RedisResult<()> {
         let inner = &self.inventa.inner;
-        for name in scan(inner).await? {
+        let keys = inner.commands.scan("svc:*").await?;
+        for name in keys.iter().filter_map(|key| ServiceName::parse(key)) {
             let same_role = name.kind == inner.name.kind;
             if same_role || self.registry.known().contains_key(&name) {
                 continue;
@@ -228,17 +229,4 @@ impl Keeper {
         }
         Ok(())
     }
-}
-
-async fn scan(inner: &Inner) -> RedisResult<Vec<ServiceName>> {
-    let mut commands = inner.commands.clone();
-    let mut names = Vec::new();
-    let options = redis::ScanOptions::default()
-        .with_pattern("svc:*")
-        .with_count(1000);
-    let mut keys = commands.scan_options::<String>(options).await?;
-    while let Some(key) = keys.next_item().await {
-        names.extend(ServiceName::parse(&key?));
-    }
-    Ok(names)
 }

@@ -139,10 +139,10 @@ pub(crate) async fn refresh(
 ) -> RedisResult<bool> {
     let name = name.to_string();
     let info_key = keys::service_info(&name);
+    // No transaction: in a cluster the keys live on different nodes.
     let mut pipe = redis::pipe();
-    pipe.atomic().exists(&name);
+    pipe.exists(&name);
     pipe.cmd("SETEX").arg(&name).arg(TTL_SECS).arg(1).ignore();
-    pipe.del(&info_key).ignore();
     if !info.is_empty() {
         pipe.hset_multiple(&info_key, info).ignore();
         pipe.expire(&info_key, TTL_SECS).ignore();
