@@ -49,7 +49,17 @@ impl Scene {
 
     /// Every session gets more answers, and nobody has given up.
     fn frames_flow(&self) {
-        for session in &self.sessions {
+        self.frames_of_flow(|_| true);
+    }
+
+    /// The same of the sessions of some shards.
+    fn frames_of_flow(&self, shards: impl Fn(usize) -> bool) {
+        for (_, session) in self
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(shard, _)| shards(*shard))
+        {
             let before = session.stat("sink", "answered");
             wait_for("answers to a session", || {
                 session.stat("sink", "answered") >= before + 10
@@ -139,6 +149,46 @@ fn frames_flow_again_after_a_node_died() {
             .run::<String>("INFO replication")
             .contains("role:master")
     });
+    scene.frames_flow();
+}
+
+#[test]
+fn frames_flow_again_after_a_node_hung() {
+    let cluster = Cluster::start(1);
+    let scene = Scene::play(&cluster.url(), SHARDS);
+    cluster.nodes[0].signal("STOP");
+    scene.frames_flow();
+    cluster.nodes[0].signal("CONT");
+    scene.frames_flow();
+}
+
+#[test]
+fn frames_flow_again_after_the_whole_cluster_was_down() {
+    let mut cluster = Cluster::start(0);
+    let scene = Scene::play(&cluster.url(), SHARDS);
+    cluster.nodes.iter_mut().for_each(servers::Node::kill);
+    cluster.nodes.iter_mut().for_each(servers::Node::resume);
+    scene.frames_flow();
+}
+
+#[test]
+fn a_node_that_nobody_replaces_holds_up_its_own_shards_only() {
+    let mut cluster = Cluster::start_with(0, &["--cluster-require-full-coverage", "no"]);
+    let scene = Scene::play(&cluster.url(), SHARDS);
+    let streams = keys::shards(keys::IMAGES, SHARDS);
+    let (answers, owners) = (
+        cluster.owner(keys::PREDICTIONS),
+        streams[1..]
+            .iter()
+            .map(|stream| cluster.owner(stream))
+            .collect::<Vec<_>>(),
+    );
+    let dying = owners.iter().copied().find(|owner| *owner != answers).unwrap();
+    cluster.nodes[dying].kill();
+    for _ in 0..3 {
+        scene.frames_of_flow(|shard| owners[shard] != dying);
+    }
+    cluster.nodes[dying].resume();
     scene.frames_flow();
 }
 

@@ -80,6 +80,16 @@ impl Node {
             .unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
+    /// `STOP`: it hangs; `CONT`: it goes on.
+    pub fn signal(&self, signal: &str) {
+        let mut kill = Command::new("kill");
+        let status = kill
+            .args(["-s", signal])
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -151,17 +161,22 @@ impl Cluster {
     pub const MASTERS: usize = 3;
 
     pub fn start(replicas: usize) -> Self {
+        Self::start_with(replicas, &[])
+    }
+
+    pub fn start_with(replicas: usize, arguments: &[&str]) -> Self {
         let nodes: Vec<Node> = (0..Self::MASTERS + replicas)
             .map(|_| {
                 let bus = free_port().to_string();
-                Node::start(&[
+                let own = [
                     "--cluster-enabled",
                     "yes",
                     "--cluster-node-timeout",
                     "2000",
                     "--cluster-port",
                     &bus,
-                ])
+                ];
+                Node::start(&[&own, arguments].concat())
             })
             .collect();
         let cluster = Self { nodes };
