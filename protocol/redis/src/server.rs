@@ -40,12 +40,17 @@ impl Server {
             url: masked.clone(),
             reason,
         };
-        let certificates = if tls.is_empty() {
-            None
-        } else {
-            Some(tls.certificates()?)
-        };
-        let topology = Topology::parse(url, certificates).map_err(|error| invalid(describe(&error)))?;
+        let parse =
+            |certificates| Topology::parse(url, certificates).map_err(|error| invalid(describe(&error)));
+        let mut topology = parse(None)?;
+        if !tls.is_empty() {
+            if !matches!(topology.address(), Some(ConnectionAddr::TcpTls { .. })) {
+                return Err(invalid(
+                    "certificates are given, but only rediss:// uses TLS".into(),
+                ));
+            }
+            topology = parse(Some(tls.certificates()?))?;
+        }
         Ok(Self {
             topology,
             url: masked,
@@ -244,8 +249,14 @@ mod tests {
             ca_file: Some("ca.pem".into()),
             ..Default::default()
         };
-        let error = Server::with_tls("redis://host", &tls).unwrap_err().to_string();
-        assert!(error.contains("only rediss:// uses TLS"), "{error}");
+        for url in ["redis://host", "redis-cluster://a,b", "unix:///a"] {
+            let error = Server::with_tls(url, &tls).unwrap_err().to_string();
+            assert!(error.contains("only rediss:// uses TLS"), "{error}");
+        }
+        let error = Server::with_tls("rediss-cluster://a,b", &tls)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("Cannot use `ca.pem` for TLS"), "{error}");
     }
 
     #[tokio::test]

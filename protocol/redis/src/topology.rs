@@ -61,9 +61,6 @@ fn open(url: &str, certificates: Option<TlsCertificates>) -> RedisResult<Client>
     let info = url.into_connection_info()?.set_tcp_settings(tcp_settings());
     match certificates {
         None => Client::open(info),
-        Some(_) if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
-            Err(invalid("certificates are given, but only rediss:// uses TLS"))
-        }
         Some(certificates) => Client::build_with_tls(info, certificates),
     }
 }
