@@ -84,7 +84,7 @@ impl Inventa {
             let inner = &inventa.inner;
             loop {
                 let mut pipe = redis::pipe();
-                set_info(pipe.atomic(), &inner.name, &info());
+                set_info(&mut pipe, &inner.name, &info());
                 let told: RedisResult<()> = pipe.query_async(&mut inner.commands.clone()).await;
                 if let Err(error) = told {
                     tracing::debug!(service = %inner.name, %error, "others are not told of this service");
@@ -159,8 +159,9 @@ pub(crate) async fn refresh(
     info: &[(String, String)],
 ) -> RedisResult<bool> {
     let key = name.to_string();
+    // No transaction: in a cluster the keys live on different nodes.
     let mut pipe = redis::pipe();
-    pipe.atomic().exists(&key);
+    pipe.exists(&key);
     pipe.cmd("SETEX").arg(&key).arg(TTL_SECS).arg(1).ignore();
     set_info(&mut pipe, name, info);
     let (known,): (bool,) = pipe.query_async(&mut inner.commands.clone()).await?;
@@ -169,7 +170,6 @@ pub(crate) async fn refresh(
 
 fn set_info(pipe: &mut redis::Pipeline, name: &ServiceName, info: &[(String, String)]) {
     let key = keys::service_info(&name.to_string());
-    pipe.del(&key).ignore();
     if !info.is_empty() {
         pipe.hset_multiple(&key, info).ignore();
         pipe.expire(&key, TTL_SECS).ignore();

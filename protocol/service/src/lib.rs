@@ -14,8 +14,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Logs to standard error: `RUST_LOG` chooses what, `SIGHTLINE_LOG=json` makes it JSON lines.
 pub fn log() {
-    // ONNX Runtime's crate greets with every session.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
+    // ONNX Runtime's crate greets with every session; what the Redis client meets, we tell ourselves.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn,redis=off"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
