@@ -8,7 +8,7 @@
 //! | `keeper` | sessions that no connection looks after: of REST, WHIP and WHEP |
 //! | `hub` | which session is which connection's |
 //! | `launchers` | who runs a session, and the calls to it |
-//! | `predictions`, `bridge` | results on their way to the session they belong to |
+//! | `predictions` | results on their way to the session they belong to |
 //! | `tenants` | who may join |
 //! | `book` | what is known of each session |
 //! | `rest` | the API under `/api/v1` |
@@ -17,7 +17,6 @@
 //! | `server`, `ready`, `metrics`, `ui` | HTTP |
 
 mod book;
-mod bridge;
 pub mod config;
 mod hub;
 mod keeper;
@@ -42,6 +41,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sightline_inventa::{Inventa, connection};
 use sightline_protocol::inventa::{ServiceName, kind};
+use sightline_service::bridge;
 use sightline_service::redis::Server;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;

@@ -12,6 +12,7 @@ use sightline_inventa::{CallError, Config, Inventa};
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::keys;
 use sightline_protocol::rpc::{Params, PipelineKind, SessionCandidate, info, method};
+use sightline_service::bridge;
 use sightline_service::redis::Server;
 use sightline_service::{host, metrics as service_metrics, service_id};
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use crate::config::{ServeArgs, Workers};
 use crate::description::catalogue::Catalogue;
 use crate::description::{Worker, launch};
 use crate::models::{BUILT_IN, Model, Models};
-use crate::registration::{Registration, keep_registered};
+use crate::registration::{Registration, keep_registered, orchestrator};
 use crate::rpc::Rpc;
 use crate::supervisor::admission::Monitor;
 use crate::supervisor::exits::Exits;
@@ -39,6 +40,8 @@ const CALL: Duration = Duration::from_secs(5);
 const TELL_LAST: Duration = Duration::from_secs(3);
 /// How often the owners of sessions are looked for.
 const OWNERS_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether there are sessions of v1's signaling.
+const V1_OWNERS_EVERY: Duration = Duration::from_millis(500);
 /// How long Redis may take to answer.
 const REDIS_ANSWER: Duration = Duration::from_secs(2);
 
@@ -97,6 +100,12 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     let telling = tokio::spawn(tell(inventa.clone(), notices));
     tasks.spawn(watch_owners(
         inventa.clone(),
+        Arc::clone(&sessions),
+        background.clone(),
+    ));
+    tasks.spawn(bridge_for_v1(
+        redis.clone(),
+        id.clone(),
         Arc::clone(&sessions),
         background.clone(),
     ));
@@ -377,6 +386,28 @@ async fn call_json<T: serde::Serialize>(
 ) -> Result<(), CallError> {
     let argument = serde_json::to_string(argument).unwrap_or_default();
     call(inventa, service, method, &[&argument]).await
+}
+
+/// Publishes what v1's workers find while there are sessions of v1's signaling, which does not: else each of their frames
+/// would count as lost.
+async fn bridge_for_v1(redis: Server, id: String, sessions: Arc<Sessions>, shutdown: CancellationToken) {
+    let v1 = orchestrator().to_string();
+    let is_needed = || sessions.owners().contains(&v1);
+    while !shutdown.is_cancelled() {
+        if is_needed() {
+            let over = shutdown.child_token();
+            let watch = async {
+                while is_needed() && !over.is_cancelled() {
+                    tokio::time::sleep(V1_OWNERS_EVERY).await;
+                }
+                over.cancel();
+            };
+            tokio::join!(bridge::run(redis.clone(), id.clone(), over.clone()), watch);
+        }
+        shutdown
+            .run_until_cancelled(tokio::time::sleep(V1_OWNERS_EVERY))
+            .await;
+    }
 }
 
 /// Ends the sessions of a signaling service that has died: nobody else would.

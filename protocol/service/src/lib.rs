@@ -1,5 +1,6 @@
-//! What Sightline's daemons share: settings, the way to Redis, logs, metrics, signals.
+//! What Sightline's daemons share: settings, the way to Redis, the bridge for v1's workers, logs, metrics, signals.
 
+pub mod bridge;
 pub mod ice;
 pub mod metrics;
 pub mod redis;

@@ -1,7 +1,9 @@
 //! The bridge for workers of v1: they write the stream `predictions` only, so we publish what they write on
 //! the channel of its session. Entries with `v` were published by their worker already.
 //!
-//! All signaling services read as one consumer group, so each entry is published once. They read without
+//! Signaling does so always, a launcher while it has sessions of v1's signaling, which does not.
+//!
+//! All read as one consumer group, so each entry is published once. They read without
 //! acknowledgement (`NOACK`): a prediction that was lost in a crash is of no use a second later, and nothing
 //! is left pending.
 
@@ -9,17 +11,17 @@ use std::time::Duration;
 
 use redis::streams::{StreamId, StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands, RedisResult, Value};
-use sightline_inventa::connection::{Backoff, COMMAND_TIMEOUT};
 use sightline_protocol::keys::{self, BRIDGE_GROUP, PREDICTIONS};
 use sightline_protocol::prediction::{PredictionHeader, fields_to_json};
-use sightline_service::redis::{Connection, Server};
+use sightline_redis::{Backoff, Connection, Server};
 use tokio_util::sync::CancellationToken;
 
 const BLOCK: Duration = Duration::from_secs(2);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 const COUNT: usize = 100;
 
-/// Bridges until `shutdown`, whatever becomes of Redis.
-pub(crate) async fn run(redis: Server, consumer: String, shutdown: CancellationToken) {
+/// Bridges until `shutdown`, whatever becomes of Redis. `consumer` is a name of its own for each process.
+pub async fn run(redis: Server, consumer: String, shutdown: CancellationToken) {
     let mut backoff = Backoff::new();
     loop {
         let Some(Err(error)) = shutdown
@@ -113,7 +115,7 @@ async fn create_group(connection: &mut Connection) -> RedisResult<()> {
         .xgroup_create_mkstream(PREDICTIONS, BRIDGE_GROUP, "$")
         .await;
     match created {
-        // Another signaling service was faster.
+        // Another process was faster.
         Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
         other => other,
     }
