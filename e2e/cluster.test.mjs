@@ -32,7 +32,7 @@ test('on a cluster boxes come while slots move, and again after a node died', { 
 
       const dying = await cluster.owner(shard);
       await dying.kill();
-      await visit.boxes(20, FAILOVER);
+      await boxesAgain(t, visit);
       await until('GET /readyz says 200', FAILOVER, async () => (await system.readiness())?.status === 200);
       assert.equal((await visit.state()).name, 'live');
       await visit.stop();
@@ -43,6 +43,12 @@ test('on a cluster boxes come while slots move, and again after a node died', { 
     }),
   );
 });
+
+async function boxesAgain(t, visit) {
+  const killed = Date.now();
+  await visit.boxes(20, FAILOVER);
+  t.diagnostic(`20 pictures with boxes within ${Date.now() - killed} ms after the kill`);
+}
 
 /** The shard that has had frames; it is one, and not the stream for those who know of no shards. */
 async function usedShard(cluster) {
@@ -64,7 +70,7 @@ test('with a sentinel boxes come again after the master died', { timeout: 120_00
       const visit = await Visit.open(context, system, LIVE);
       await visit.boxes(20, 15);
       await servers.master.kill();
-      await visit.boxes(20, FAILOVER);
+      await boxesAgain(t, visit);
       await until('GET /readyz says 200', FAILOVER, async () => (await system.readiness())?.status === 200);
       assert.equal((await visit.state()).name, 'live');
       assert.ok((await servers.replica.text('XINFO', 'STREAM', 'predictions')).length > 0);

@@ -17,8 +17,6 @@ use crate::turns::Turns;
 
 /// How long Redis holds a read that finds nothing.
 const BLOCK: Duration = Duration::from_secs(1);
-/// The same where it can hold the read of one stream only, and others may have something meanwhile.
-const GLANCE: Duration = Duration::from_millis(20);
 /// Longer than [`BLOCK`], or the reply of a read that waited would be thrown away and its entries with it. A Redis
 /// that is silent for this long is dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
@@ -180,11 +178,10 @@ impl Reader {
             self.ask(&due, Some(BLOCK)).await?;
             return Ok(());
         }
-        // In a cluster no read can wait for several: it waits where a frame is most likely, and not long.
-        let block = if streams == 1 { BLOCK } else { GLANCE };
-        match self.turns.likeliest(&due) {
-            Some(turn) => drop(self.ask(&[turn], Some(block)).await?),
-            None => tokio::time::sleep(GLANCE).await,
+        // In a cluster no read can wait for several.
+        match due[..] {
+            [turn] if streams == 1 => drop(self.ask(&[turn], Some(BLOCK)).await?),
+            _ => tokio::time::sleep(self.turns.pause(Instant::now())).await,
         }
         Ok(())
     }
@@ -212,7 +209,7 @@ impl Reader {
                 received.fetch_add(entries.len() as u64, Ordering::Relaxed);
                 let last = entries.last().map(|entry| &entry.stream);
                 let fruitful = last.and_then(|name| config.streams.iter().position(|stream| stream == name));
-                self.turns.answered(turns, fruitful);
+                self.turns.answered(turns, fruitful, Instant::now());
                 self.queue.extend(entries);
                 return Ok(fruitful.is_some());
             }

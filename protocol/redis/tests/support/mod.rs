@@ -71,13 +71,24 @@ impl Node {
 
     /// Runs a command, written as in redis-cli.
     pub fn run<T: redis::FromRedisValue>(&self, command: &str) -> T {
+        self.try_run(command)
+            .unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// The same where it may fail: a sentinel ends all connections to a master that it demotes.
+    pub fn try_run<T: redis::FromRedisValue>(&self, command: &str) -> redis::RedisResult<T> {
         let mut words = command.split_whitespace();
         let mut cmd = redis::cmd(words.next().unwrap());
         for word in words {
             cmd.arg(word);
         }
-        cmd.query(&mut self.connect())
-            .unwrap_or_else(|error| panic!("{command}: {error}"))
+        cmd.query(&mut redis::Client::open(self.url())?.get_connection()?)
+    }
+
+    /// Whether it is a replica and has all of its master.
+    pub fn follows(&self) -> bool {
+        let info = self.try_run::<String>("INFO replication");
+        info.is_ok_and(|info| info.contains("master_link_status:up"))
     }
 
     /// `STOP`: it hangs; `CONT`: it goes on.
@@ -209,11 +220,7 @@ impl Cluster {
         for number in 0..replicas {
             let replica = &self.nodes[Self::MASTERS + number];
             let () = replica.run(&format!("CLUSTER REPLICATE {}", self.id(number)));
-            wait_for("the replica", || {
-                replica
-                    .run::<String>("INFO replication")
-                    .contains("master_link_status:up")
-            });
+            wait_for("the replica", || replica.follows());
         }
     }
 
@@ -295,11 +302,7 @@ impl Watched {
     pub fn start() -> Self {
         let master = Node::start(&[]);
         let replica = Node::start(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
-        wait_for("the replica", || {
-            replica
-                .run::<String>("INFO replication")
-                .contains("master_link_status:up")
-        });
+        wait_for("the replica", || replica.follows());
         let sentinel = Node::sentinel(master.port);
         wait_for("the sentinel to know the replica", || {
             let replicas: Vec<redis::Value> = sentinel.run(&format!("SENTINEL REPLICAS {MASTER}"));
