@@ -36,6 +36,7 @@ models() {
     "$python" models/test_blobs.py
     "$python" bench/accuracy/test_accuracy.py
     "$python" bench/tracking/test_tracking.py
+    "$python" bench/redis/test_redis.py
 }
 
 fuzz() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::RedisResult;
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::keys;
@@ -183,10 +184,10 @@ impl Keeper {
 
     /// Keeps our own names alive: v1's services look at them.
     async fn refresh(&self) -> RedisResult<()> {
-        for name in self.inventa.inner.names() {
-            service::refresh(&self.inventa.inner, name, &[]).await?;
-        }
-        Ok(())
+        let inner = &self.inventa.inner;
+        // All of them, also where one fails.
+        let refreshed = join_all(inner.names().map(|name| service::refresh(inner, name, &[]))).await;
+        refreshed.into_iter().try_for_each(|known| known.map(drop))
     }
 
     /// Drops the services whose key has expired.

@@ -311,6 +311,33 @@ async fn all_survive_a_restart_of_redis() {
 }
 
 #[tokio::test]
+async fn a_full_redis_forgets_nobody() {
+    let server = RedisServer::start();
+    let (_sgn, orchestrator) = orchestrator(&server).await;
+    let mb = start(&server, "svc:mb:a", echo).await;
+    mb.inventa.register(&name("svc:sgn:"), Vec::new).await.unwrap();
+    let mut raw = server.client().get_multiplexed_async_connection().await.unwrap();
+    let limit = async |raw: &mut redis::aio::MultiplexedConnection, bytes: &str| {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg("maxmemory").arg(bytes);
+        command.query_async::<()>(raw).await.unwrap();
+    };
+    limit(&mut raw, "1").await;
+    assert!(raw.set::<_, _, ()>("more", "x").await.is_err());
+    // Much longer than a key lives.
+    let begun = Instant::now();
+    while begun.elapsed() < 12 * SECOND {
+        for service in ["svc:sgn:one", "svc:sgn:", "svc:mb:a"] {
+            assert!(raw.exists::<_, bool>(service).await.unwrap(), "{service}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    limit(&mut raw, "0").await;
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(orchestrator.services("mb"), [name("svc:mb:a")]);
+}
+
+#[tokio::test]
 async fn no_redis_is_an_error_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("redis+unix://{}/none.sock", folder.path().display());
