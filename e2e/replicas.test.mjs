@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Visit, withBrowser } from './support/browser.mjs';
+import { eachPublishedOnce, hear } from './support/published.mjs';
 import { Api } from './support/rest.mjs';
 import { withServices } from './support/services.mjs';
 import { hasInventa } from './support/tools.mjs';
@@ -52,7 +53,7 @@ test("with two replicas v1's predictions come once, and its bridge's words arriv
     services.python('v1_worker.py', 'old');
     await services.alive('svc:mb:old', 'svc:inf:old');
     await Promise.all([a.ready(), b.ready()]);
-    const published = services.run('redis-cli', '-s', services.redis.socket, 'PSUBSCRIBE', 'predictions:*');
+    const published = hear(services);
     await withBrowser({}, async (context) => {
       const pages = [];
       for (const replica of [a, b]) {
@@ -90,34 +91,4 @@ async function endsByTheBridge(page) {
 
 async function idsOf(replica) {
   return (await new Api(replica).get('sessions')).sessions.map(({ id }) => id);
-}
-
-/** Of what workers write from now on, each entry comes on its session's channel, once. */
-async function eachPublishedOnce(services, published, sessions) {
-  const entries = await services.inRedis(async (redis) => {
-    const [[last]] = await redis.text('XREVRANGE', 'predictions', '+', '-', 'COUNT', '1');
-    return until('30 new predictions', 20, async () => {
-      const all = await redis.text('XRANGE', 'predictions', `(${last}`, '+');
-      return all.length >= 30 && all.map(([, fields]) => key(Object.fromEntries(pairs(fields))));
-    });
-  });
-  assert.deepEqual([...new Set(entries.map((one) => one.split(' ')[0]))].toSorted(), sessions.toSorted(), 'all sessions are predicted');
-  await until('all are published', 5, () => entries.every((entry) => messages(published).includes(entry)));
-  await sleep(500);
-  const all = messages(published);
-  const wrong = entries.filter((entry) => all.filter((one) => one === entry).length !== 1);
-  assert.deepEqual(wrong, [], 'published more than once');
-}
-
-function messages(published) {
-  const lines = published.log.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
-  return lines.map((line) => key(JSON.parse(line)));
-}
-
-function key({ participantId, timestamp }) {
-  return `${participantId} ${timestamp}`;
-}
-
-function pairs(fields) {
-  return Array.from({ length: fields.length / 2 }, (_, i) => fields.slice(2 * i, 2 * i + 2));
 }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { told } from './support/clients.mjs';
+import { eachPublishedOnce, hear } from './support/published.mjs';
 import { withServices } from './support/services.mjs';
 import { hasInventa } from './support/tools.mjs';
 import { until } from './support/wait.mjs';
@@ -46,7 +47,12 @@ test("a launcher of ours is served by v1's worker", { timeout: 90_000 }, async (
     services.python('v1_signaling.py', 'first');
     services.python('v1_worker.py', 'old');
     await services.launcher('new');
+    const published = hear(services);
     await isServed(services, 'first', 'v1-red');
+    // Neither v1's worker nor its signaling publishes; a frame whose answer the session does not hear counts as lost.
+    await eachPublishedOnce(services, published, ['first']);
+    published.kill('SIGKILL');
+    await published.ended(5);
   });
 });
 

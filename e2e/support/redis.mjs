@@ -64,7 +64,7 @@ export class Redis {
   #waiting = [];
   #received = Buffer.alloc(0);
 
-  /** Connects to the Unix socket at `path`. */
+  /** Connects to a Unix socket's path, or `{ host, port }`. */
   static async connect(path) {
     const redis = new Redis();
     await new Promise((resolve, reject) => {

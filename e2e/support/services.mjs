@@ -58,7 +58,8 @@ class Services {
 
   /** A program that is not ours; what makes ours strict would end it. */
   run(command, ...args) {
-    return this.#start(basename(args[0] ?? command), command, args, { G_DEBUG: undefined });
+    const title = command === python ? args[0] : command;
+    return this.#start(basename(title), command, args, { G_DEBUG: undefined });
   }
 
   /** A connection to Redis, for as long as `use` runs. */

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{AsyncCommands, RedisResult};
+use redis::RedisResult;
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::keys;
 use sightline_protocol::rpc::method;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::call::{Inner, Inventa};
+use crate::call::Inventa;
 use crate::service;
 
 const CHECK_EVERY: Duration = Duration::from_secs(4);
@@ -61,7 +61,7 @@ impl Inventa {
     pub async fn telling(&self, kind: &str) -> RedisResult<Vec<ServiceName>> {
         let prefix = keys::service_info("");
         let pattern = format!("{prefix}{}*", ServiceName::new(kind, ""));
-        let found = scan(&self.inner, &pattern).await?;
+        let found = self.inner.commands.scan(&pattern).await?;
         let names = found.iter().filter_map(|key| key.strip_prefix(&prefix));
         Ok(names.filter_map(ServiceName::parse).collect())
     }
@@ -219,10 +219,8 @@ impl Keeper {
     /// Finds services that live without having registered here, and tells each that we are there.
     async fn discover(&self) -> RedisResult<()> {
         let inner = &self.inventa.inner;
-        for key in scan(inner, "svc:*").await? {
-            let Some(name) = ServiceName::parse(&key) else {
-                continue;
-            };
+        let keys = inner.commands.scan("svc:*").await?;
+        for name in keys.iter().filter_map(|key| ServiceName::parse(key)) {
             let same_role = name.kind == inner.name.kind;
             if same_role || self.registry.known().contains_key(&name) {
                 continue;
@@ -242,17 +240,4 @@ impl Keeper {
         }
         Ok(())
     }
-}
-
-async fn scan(inner: &Inner, pattern: &str) -> RedisResult<Vec<String>> {
-    let mut commands = inner.commands.clone();
-    let mut found = Vec::new();
-    let options = redis::ScanOptions::default()
-        .with_pattern(pattern)
-        .with_count(1000);
-    let mut keys = commands.scan_options::<String>(options).await?;
-    while let Some(key) = keys.next_item().await {
-        found.push(key?);
-    }
-    Ok(found)
 }

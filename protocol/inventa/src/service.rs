@@ -83,10 +83,15 @@ impl Inventa {
         self.inner.tasks.spawn(async move {
             let inner = &inventa.inner;
             loop {
-                let mut pipe = redis::pipe();
-                set_info(pipe.atomic(), &inner.name, &info());
-                let told: RedisResult<()> = pipe.query_async(&mut inner.commands.clone()).await;
-                if let Err(error) = told {
+                let mut commands = inner.commands.clone();
+                let told = async {
+                    let key = keys::service_info(&inner.name.to_string());
+                    prolong(&mut commands, &[&key]).await?;
+                    let mut pipe = redis::pipe();
+                    set_info(&mut pipe, &inner.name, &info());
+                    pipe.query_async::<()>(&mut commands).await
+                };
+                if let Err(error) = told.await {
                     tracing::debug!(service = %inner.name, %error, "others are not told of this service");
                 }
                 tokio::select! {
@@ -161,12 +166,21 @@ pub(crate) async fn refresh(
     let key = name.to_string();
     let mut commands = inner.commands.clone();
     prolong(&mut commands, &[&key, &keys::service_info(&key)]).await?;
+    // No transaction: in a cluster the keys live on different nodes.
     let mut pipe = redis::pipe();
-    pipe.atomic().exists(&key);
+    pipe.exists(&key);
     pipe.cmd("SETEX").arg(&key).arg(TTL_SECS).arg(1).ignore();
     set_info(&mut pipe, name, info);
     let (known,): (bool,) = pipe.query_async(&mut commands).await?;
     Ok(known)
+}
+
+fn set_info(pipe: &mut redis::Pipeline, name: &ServiceName, info: &[(String, String)]) {
+    let key = keys::service_info(&name.to_string());
+    if !info.is_empty() {
+        pipe.hset_multiple(&key, info).ignore();
+        pipe.expire(&key, TTL_SECS).ignore();
+    }
 }
 
 /// Lets keys that are there live on. That takes no memory: a Redis that is full takes no new value, and must not
@@ -177,15 +191,6 @@ async fn prolong(commands: &mut impl redis::aio::ConnectionLike, keys: &[&String
         pipe.expire(key, TTL_SECS).ignore();
     }
     pipe.query_async(commands).await
-}
-
-fn set_info(pipe: &mut redis::Pipeline, name: &ServiceName, info: &[(String, String)]) {
-    let key = keys::service_info(&name.to_string());
-    pipe.del(&key).ignore();
-    if !info.is_empty() {
-        pipe.hset_multiple(&key, info).ignore();
-        pipe.expire(&key, TTL_SECS).ignore();
-    }
 }
 
 pub(crate) async fn forget(inner: &Inner, name: &ServiceName) -> RedisResult<()> {

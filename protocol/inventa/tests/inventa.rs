@@ -15,12 +15,17 @@ use redis::AsyncCommands;
 use redis_server::RedisServer;
 use sightline_inventa::{Answer, CallError, Config, Event, Handler, Inventa, Orchestrator, unknown_command};
 use sightline_protocol::inventa::{Request, ServiceName};
+use sightline_redis::Server;
 use tokio_util::sync::CancellationToken;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn name(text: &str) -> ServiceName {
     ServiceName::parse(text).unwrap()
+}
+
+fn at(url: &str) -> Server {
+    Server::new(url).unwrap()
 }
 
 async fn echo(request: Request) -> Answer {
@@ -50,7 +55,7 @@ impl Participant {
 
 async fn start(server: &RedisServer, service: &str, handler: impl Handler) -> Participant {
     let shutdown = CancellationToken::new();
-    let mut config = Config::new(server.client(), name(service));
+    let mut config = Config::new(at(&server.url()), name(service));
     if config.name.kind == "sgn" {
         config.aliases = vec![name("svc:sgn:")];
     }
@@ -138,7 +143,7 @@ async fn silence_times_out_and_absence_fails_at_once() {
 async fn more_requests_than_allowed_are_dropped_and_counted() {
     let server = RedisServer::start();
     let a = start(&server, "svc:mb:a", echo).await;
-    let mut config = Config::new(server.client(), name("svc:mb:b"));
+    let mut config = Config::new(at(&server.url()), name("svc:mb:b"));
     config.max_requests = 2;
     let b = Inventa::start(config, echo, a.shutdown.clone()).await.unwrap();
     let calls = (0..5).map(|_| a.inventa.call(b.name(), "slow", &[], Duration::from_millis(300)));
@@ -336,7 +341,7 @@ async fn a_full_redis_forgets_nobody() {
 async fn no_redis_is_an_error_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("redis+unix://{}/none.sock", folder.path().display());
-    let config = Config::new(redis::Client::open(url).unwrap(), name("svc:mb:a"));
+    let config = Config::new(at(&url), name("svc:mb:a"));
     let begun = Instant::now();
     assert!(
         Inventa::start(config, echo, CancellationToken::new())

@@ -5,6 +5,7 @@ use sightline_inventa::{Answer, Config, Inventa, unknown_command};
 use sightline_protocol::inventa::{Request, ServiceName};
 use sightline_protocol::rpc::{PipelineInfo, PipelineKind, PipelineList};
 use sightline_protocol::{ErrorId, Failure};
+use sightline_service::redis::Server;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -94,7 +95,7 @@ impl Service {
                 answer
             }
         };
-        let config = Config::new(redis.client(), name);
+        let config = Config::new(Server::new(&redis.url()).unwrap(), name);
         let inventa = Inventa::start(config, handler, shutdown.clone()).await.unwrap();
         let orchestrator = ServiceName::new("sgn", "");
         inventa
