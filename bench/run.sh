@@ -13,11 +13,18 @@ say "Tracking"
 "$python" bench/tracking/run.py
 say "Speed"
 "$python" bench/elements/run.py
+say "Frames inferred together"
+"$python" bench/batching/run.py
 say "Sessions that come and go"
 "$python" bench/launcher/run.py
 say "Watched pipelines"
 "$python" bench/launcher/watching.py
 say "A picture that others can watch"
 "$python" bench/video/run.py
+say "Redis as the engine"
+for name in workers quality load sessions overload faults simulate; do
+    "$python" "bench/redis/$name.py"
+done
+"$python" bench/redis/capacity.py --docs docs/scaling.md
 say "Through loss"
 "$python" bench/loss/run.py

@@ -33,16 +33,15 @@ impl Media {
     /// Refuses what is not open to clients; files are named by their true path from here on.
     pub fn check(&self, description: &Description, pipeline: &mut Resolved) -> Result<(), Failure> {
         for (name, param) in &description.params {
-            let Some(target) = &param.target else { continue };
-            if param.kind != ParamKind::String || !ADDRESSES.contains(&target.property.as_str()) {
-                continue;
-            }
+            let is_address = |property: &str| ADDRESSES.contains(&property);
             let set = pipeline.assignments.iter_mut().filter(|assignment| {
-                assignment.element == target.element && assignment.property == target.property
+                param.kind == ParamKind::String
+                    && is_address(&assignment.property)
+                    && param.is_for(&assignment.element, &assignment.property)
             });
             for assignment in set {
                 assignment.value = self
-                    .allowed(&assignment.value, target.property == "uri")
+                    .allowed(&assignment.value, assignment.property == "uri")
                     .map_err(|words| {
                         Failure::new(ErrorId::InvalidParam, format!("parameter `{name}`: {words}"))
                     })?;

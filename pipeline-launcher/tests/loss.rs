@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use child::{exe, report, run_by, start};
 use netns::{HERE, There};
-use numbered::{CAMERA, Frames, Outcome, READER};
+use numbered::{CAMERA, FRAMES_PER_SEC, Frames, Outcome, READER};
 use peer::Peer;
 use pipeline_launcher::control::{Network, Report, Start};
 use pipeline_launcher::description::WebRtc;
@@ -115,10 +115,13 @@ impl Call {
         self.frames.outcome(until)
     }
 
-    /// Frames flow again.
-    async fn recover(&mut self) {
-        let (begun, first) = (Instant::now(), self.frames.sent());
-        while self.frames.arrived_from(first) < 30 {
+    /// How long it takes until a second of frames comes in without a gap, from now to the first of them.
+    async fn recover(&mut self) -> Duration {
+        let begun = Instant::now();
+        loop {
+            if let Some(first) = self.frames.whole_since(begun, FRAMES_PER_SEC) {
+                return first - begun;
+            }
             assert!(begun.elapsed() < PATIENCE, "no frames any more");
             self.run(Instant::now() + Duration::from_millis(100)).await;
         }
@@ -141,6 +144,8 @@ async fn through(test: &str, loss: u32) {
     there.lose(loss);
     let seconds = number_or("SIGHTLINE_LOSS_SECONDS", 8);
     let outcome = call.measure(Duration::from_secs(seconds.into())).await;
+    there.lose(0);
+    let recovered_after = call.recover().await;
     let figures = json!({
         "loss_per_cent": loss,
         "frames_sent": outcome.sent,
@@ -148,11 +153,10 @@ async fn through(test: &str, loss: u32) {
         "longest_freeze_ms": outcome.longest_freeze.as_millis(),
         "median_delay_ms": outcome.median_delay.as_millis(),
         "packets_asked_again": call.peer.asked_again(),
+        "recovered_after_ms": recovered_after.as_millis(),
     });
     println!("figures: {figures}");
     assert!(call.peer.asked_again() > 0, "lost packets are not asked for");
-    there.lose(0);
-    call.recover().await;
 }
 
 #[tokio::test]

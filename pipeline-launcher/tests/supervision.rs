@@ -8,6 +8,7 @@ mod support;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use pipeline_launcher::supervisor::spare::SPARES;
 use rustix::process::{Pid, Signal, kill_process};
 use sightline_protocol::ErrorId;
 use sightline_protocol::rpc::{Exit, SessionEvent, SessionInfo, SessionPhase, Waiting, method};
@@ -255,7 +256,7 @@ async fn sessions_that_come_and_go_leave_nothing() {
             scene.call(method::SESSION_STOP, &[&stop]).await.unwrap();
         }
     };
-    // The first leave what stays: connections, a spare process.
+    // The first leave what stays: connections, spare processes.
     for number in 0..3 {
         once(number).await;
     }
@@ -270,11 +271,11 @@ async fn sessions_that_come_and_go_leave_nothing() {
         after.0 <= before.0 && after.1 <= before.1,
         "{before:?} has become {after:?}"
     );
-    assert_eq!(children(launcher).len(), 1, "the spare process");
+    assert_eq!(children(launcher).len(), SPARES, "the spare processes");
     assert_eq!(scene.keys().await, keys);
 }
 
-/// The launcher's holdings once its spare process is there again.
+/// The launcher's holdings once its spare processes are there again.
 async fn settled(launcher: u32) -> (usize, usize) {
     let begun = Instant::now();
     let mut seen = Vec::new();
@@ -282,7 +283,7 @@ async fn settled(launcher: u32) -> (usize, usize) {
         let now = (holdings(launcher), children(launcher));
         seen.push(now.clone());
         let same = seen.iter().rev().take(5).filter(|then| **then == now).count();
-        if same == 5 && now.1.len() == 1 {
+        if same == 5 && now.1.len() == SPARES {
             return now.0;
         }
         assert!(begun.elapsed() < PATIENCE, "it does not come to rest: {now:?}");

@@ -140,11 +140,6 @@ async fn connect(
     let orchestrator = inventa.orchestrate().await?;
 
     let tasks = TaskTracker::new();
-    tasks.spawn(launchers::watch(
-        orchestrator.clone(),
-        Arc::clone(&hub),
-        shutdown.clone(),
-    ));
     tasks.spawn(bridge::run(redis.clone(), config.id.clone(), shutdown.clone()));
     let predictions = Predictions::start(redis.clone(), Arc::clone(&hub), shutdown.clone(), &tasks).await?;
     let settings = session::Settings {
@@ -152,7 +147,7 @@ async fn connect(
         ice_servers: config.ice_servers.clone(),
         wall_clock: std::time::SystemTime::now,
     };
-    Ok(Arc::new(Services {
+    let services = Arc::new(Services {
         settings: Arc::new(settings),
         launchers: Launchers::new(inventa, orchestrator, Arc::clone(&hub)),
         hub,
@@ -164,7 +159,9 @@ async fn connect(
         connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         shutdown: shutdown.clone(),
         tasks,
-    }))
+    });
+    services.tasks.spawn(launchers::watch(Arc::clone(&services)));
+    Ok(services)
 }
 
 fn redis_advice(redis: &Server) -> String {

@@ -43,12 +43,21 @@ pub fn run() -> anyhow::Result<ExitCode> {
         .context("standard input is not the launcher's socket")?;
     crate::plugins::init()?;
 
+    let certificate = std::thread::spawn(make_certificate);
+    let code = serve(control, &mut reports);
+    // OpenSSL does not bear the process's end while it works.
+    drop(certificate.join());
+    code
+}
+
+/// Waits for the pipeline to run, and runs it.
+fn serve(control: UnixStream, reports: &mut UnixStream) -> anyhow::Result<ExitCode> {
     let (events, incoming) = mpsc::channel();
     std::thread::spawn({
         let events = events.clone();
         move || read_commands(control, &events)
     });
-    send(&mut reports, &Report::Ready)?;
+    send(reports, &Report::Ready)?;
     let start = match incoming.recv() {
         Ok(Event::Command(Command::Start(start))) => start,
         _ => return Ok(ExitCode::SUCCESS),
@@ -59,7 +68,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let identity = start.identity.clone();
     let _span = tracing::info_span!("pipeline", name = start.pipeline.name, identity).entered();
 
-    let (last, code) = match drive(*start, &events, &incoming, &mut reports) {
+    let (last, code) = match drive(*start, &events, &incoming, reports) {
         Ok(()) => (Report::Ended, ExitCode::SUCCESS),
         // The peer's end is no fault.
         Err(failure) if failure.id == ErrorId::SessionEnded => (Report::Failed(failure), ExitCode::SUCCESS),
@@ -69,8 +78,16 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
     };
     // The launcher may be gone: then nobody needs the report.
-    let _unheard = send(&mut reports, &last);
+    let _unheard = send(reports, &last);
     Ok(code)
+}
+
+/// GStreamer's DTLS elements share one certificate in a process, and the first of them makes it: with RSA that takes
+/// some hundred milliseconds, which a process has while it waits for its pipeline.
+fn make_certificate() {
+    if let Err(error) = gst::ElementFactory::make("dtlsdec").build() {
+        tracing::debug!(%error, "no certificate is made ahead");
+    }
 }
 
 fn limit_open_files(files: u64) -> std::io::Result<()> {

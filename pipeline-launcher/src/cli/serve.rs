@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{ServeArgs, Workers};
 use crate::description::catalogue::Catalogue;
-use crate::description::{Worker, launch};
+use crate::description::{Replicas, Worker, launch};
 use crate::models::{BUILT_IN, Model, Models};
 use crate::registration::{Registration, keep_registered};
 use crate::rpc::Rpc;
@@ -106,7 +106,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         sessions: Arc::clone(&sessions),
         board: Arc::clone(&board),
         inventa: inventa.clone(),
-        registered: register(&inventa, told, &known, &tasks),
+        registered: register(args.admission.max_sessions, &inventa, told, &known, &tasks),
         max_sessions: args.admission.max_sessions,
         stopping: shutdown.clone(),
     };
@@ -166,13 +166,20 @@ fn start_workers(plans: Vec<Plan>, id: &str, tasks: &TaskTracker, until: &Cancel
 }
 
 /// Registers this launcher; the flag says when signaling knows it.
+///
+/// One that takes no sessions only tells of itself: v1's signaling knows nothing of capacities, and would choose it.
 fn register(
+    max_sessions: usize,
     inventa: &Inventa,
     told: impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static,
     known: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Arc<AtomicBool> {
-    let registered = Arc::new(AtomicBool::new(false));
+    let registered = Arc::new(AtomicBool::new(max_sessions == 0));
+    if max_sessions == 0 {
+        inventa.tell(told);
+        return registered;
+    }
     let (inventa, known, flag) = (inventa.clone(), known.clone(), Arc::clone(&registered));
     tasks.spawn(async move {
         keep_registered(&inventa, told, &known).await;
@@ -217,13 +224,19 @@ struct Common<'a> {
     board: &'a Arc<Board>,
 }
 
-/// What the workers run: the pipelines that were named, or all of that kind.
+/// What the workers run: the pipelines that were named, or all of that kind whose files do not say 0.
 fn worker_plans(args: &ServeArgs, catalogue: &Catalogue, common: &Common) -> anyhow::Result<Vec<Plan>> {
     if args.workers == Some(Workers::Number(0)) {
         return Ok(Vec::new());
     }
     let all = catalogue.list().pipelines;
-    let of_kind = all.into_iter().filter(|info| info.kind == PipelineKind::Worker);
+    let runs = |name: &str| {
+        let found = catalogue.find(name);
+        found.is_ok_and(|found| found.worker.replicas != Replicas::Number(0))
+    };
+    let of_kind = all
+        .into_iter()
+        .filter(|info| info.kind == PipelineKind::Worker && runs(&info.name));
     let names: Vec<String> = match &args.worker_pipeline[..] {
         [] => of_kind.map(|info| info.name).collect(),
         named => named.to_vec(),
@@ -289,6 +302,12 @@ pub fn child_environment(redis_url: Option<String>, shards: u32) -> Vec<(String,
 }
 
 fn by_file(worker: Worker) -> RangeInclusive<usize> {
+    let named_all_the_same = worker.replicas == Replicas::Number(0);
+    let worker = if named_all_the_same {
+        Worker::default()
+    } else {
+        worker
+    };
     let replicas = worker.range(u32::try_from(Workers::Auto.count()).unwrap_or(u32::MAX));
     *replicas.start() as usize..=*replicas.end() as usize
 }

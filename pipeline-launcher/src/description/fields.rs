@@ -83,6 +83,22 @@ impl<'t, 'p, 's> Fields<'t, 'p, 's> {
         })
     }
 
+    /// One text or several, each with its place.
+    pub fn text_or_texts(&mut self, name: &'static str) -> Option<At<Vec<At<String>>>> {
+        let text = |value: &DeValue<'_>, span| {
+            let value = value.as_str()?.to_owned();
+            Some(At { value, span })
+        };
+        let span = self.table.get(name).map_or(0..0, Spanned::span);
+        self.read(name, "a text or an array of texts", |value| {
+            if let Some(one) = text(value, span) {
+                return Some(vec![one]);
+            }
+            let items = value.as_array()?.iter();
+            items.map(|item| text(item.get_ref(), item.span())).collect()
+        })
+    }
+
     /// A plain value, as JSON would have it.
     pub fn scalar(&mut self, name: &'static str) -> Option<At<Value>> {
         self.read(name, "a text, a finite number or a boolean", |value| {

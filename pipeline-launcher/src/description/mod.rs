@@ -346,16 +346,14 @@ impl Description {
             .text;
         let mut assignments = Vec::new();
         for (name, value) in &values {
-            let Some(target) = self.params.get(name).and_then(|param| param.target.clone()) else {
-                continue;
-            };
             let is_model = matches!(value, ParamValue::Model(_));
-            assignments.push(Assignment {
-                element: target.element,
-                property: target.property,
+            let targets = self.params.get(name).map_or(&[][..], |param| &param.targets);
+            assignments.extend(targets.iter().map(|target| Assignment {
+                element: target.element.clone(),
+                property: target.property.clone(),
                 value: value.as_text(),
                 is_model,
-            });
+            }));
         }
         Ok(Resolved {
             name: self.name.clone(),
@@ -386,6 +384,7 @@ impl Description {
             summary: self.summary.clone(),
             needs_worker: self.needs_worker(),
             watchable: self.is_watchable(),
+            restarts: self.kind == PipelineKind::Source && self.restart.policy != RestartPolicy::Never,
             params: self
                 .params
                 .iter()

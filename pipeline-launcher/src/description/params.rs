@@ -15,8 +15,16 @@ pub struct Param {
     pub kind: ParamKind,
     /// The value if the client gives none; without it the client must, but for a model: that is the launcher's.
     pub default: Option<ParamValue>,
-    pub target: Option<Target>,
+    /// All of them take the value.
+    pub targets: Vec<Target>,
     pub doc: String,
+}
+
+impl Param {
+    pub fn is_for(&self, element: &str, property: &str) -> bool {
+        let is_it = |target: &Target| target.element == element && target.property == property;
+        self.targets.iter().any(is_it)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -222,7 +230,7 @@ mod tests {
         let param = Param {
             kind,
             default: Some(ParamValue::Integer(30)),
-            target: None,
+            targets: Vec::new(),
             doc: String::new(),
         };
         BTreeMap::from([("fps".to_owned(), param)])

@@ -99,9 +99,17 @@ enum Param {
     },
 }
 
-/// `element-name.property`: the property that takes the value.
+/// The property that takes the value, or several that do.
 #[derive(Debug, JsonSchema)]
-struct Target(#[schemars(regex(pattern = r"^[^.]+\..+$"))] String);
+#[serde(untagged)]
+enum Target {
+    One(Property),
+    Several(#[schemars(length(min = 1))] Vec<Property>),
+}
+
+/// `element-name.property`
+#[derive(Debug, JsonSchema)]
+struct Property(#[schemars(regex(pattern = r"^[^.]+\..+$"))] String);
 
 /// What the parameter is for, with its unit.
 #[derive(Debug, JsonSchema)]

@@ -348,8 +348,11 @@ impl Sessions {
             }
             Err(_) => {
                 workshop.exits.count(Role::Session, Exit::Stalled);
-                let message = format!("the session's process gave no description within {DESCRIBE:?}");
-                Err(Failure::new(ErrorId::SessionFailed, message))
+                // Of a host with processors to spare nobody has seen this; another launcher may have some.
+                let message = format!(
+                    "the session's process gave no description within {DESCRIBE:?}: this host is too busy"
+                );
+                Err(Failure::new(ErrorId::TooManySessions, message).again_in(admission::A_SESSIONS_END))
             }
         }
     }

@@ -1,11 +1,12 @@
-//! A process that is already initialised, so that the next pipeline starts fast.
+//! Processes that are already initialised, so that the next pipelines start fast.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::bail;
-use tokio::sync::Mutex;
+use futures_util::future::join_all;
 
 use super::process::Process;
 use crate::control::Report;
@@ -13,11 +14,16 @@ use crate::control::Report;
 /// GStreamer's first start on a machine reads all its plugins.
 const INITIALISED: Duration = Duration::from_secs(60);
 
+/// So many sessions start fast, one right after the other.
+pub const SPARES: usize = 2;
+
 #[derive(Debug)]
 pub struct Spares {
     exe: PathBuf,
     env: Vec<(String, String)>,
-    spare: Mutex<Option<Process>>,
+    ready: Mutex<VecDeque<Process>>,
+    /// One at a time: on a busy machine, two would both be late.
+    making: tokio::sync::Mutex<()>,
 }
 
 impl Spares {
@@ -25,8 +31,13 @@ impl Spares {
         Arc::new(Self {
             exe,
             env,
-            spare: Mutex::default(),
+            ready: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
         })
+    }
+
+    fn ready(&self) -> MutexGuard<'_, VecDeque<Process>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An initialised process; while it is used, the next is made ready.
@@ -38,26 +49,37 @@ impl Spares {
 
     /// An initialised process, where no other will be wanted.
     pub async fn take_last(&self) -> anyhow::Result<Process> {
-        match self.spare.lock().await.take() {
+        let ready = self.ready().pop_front();
+        if let Some(process) = ready {
+            return Ok(process);
+        }
+        // As often as not, the next is being made.
+        let _making = self.making.lock().await;
+        let made = self.ready().pop_front();
+        match made {
             Some(process) => Ok(process),
             None => self.make().await,
         }
     }
 
-    /// Ends the spare one.
+    /// Ends the spare ones.
     pub async fn stop(&self) {
-        if let Some(process) = self.spare.lock().await.take() {
-            process.stop().await;
-        }
+        let _making = self.making.lock().await;
+        let ready = std::mem::take(&mut *self.ready());
+        join_all(ready.into_iter().map(Process::stop)).await;
     }
 
-    /// Makes a spare one ready, unless there is one.
+    /// Makes spare ones ready until there are enough.
     pub async fn refill(self: Arc<Self>) {
-        let mut spare = self.spare.lock().await;
-        if spare.is_none() {
+        loop {
+            // Let go of between two: who waits for one is served first.
+            let _making = self.making.lock().await;
+            if self.ready().len() >= SPARES {
+                return;
+            }
             match self.make().await {
-                Ok(process) => *spare = Some(process),
-                Err(error) => tracing::error!("no spare process: {error:#}"),
+                Ok(process) => self.ready().push_back(process),
+                Err(error) => return tracing::error!("no spare process: {error:#}"),
             }
         }
     }

@@ -16,6 +16,7 @@ const SQUARE: usize = WIDTH / BITS;
 /// Noise, of which an encoder makes as many bits as it may: several packets a frame.
 pub const CAMERA: &str = "videotestsrc is-live=true pattern=snow ! \
                           video/x-raw,format=I420,width=160,height=120,framerate=15/1 ! identity name=numbers";
+pub const FRAMES_PER_SEC: usize = 15;
 /// A session's end: the squares alone, a byte for each.
 pub const READER: &str = "videoconvert ! videoscale ! video/x-raw,format=GRAY8,width=16,height=12 ! \
                           filesink buffer-mode=unbuffered async=false sync=false location=";
@@ -80,14 +81,13 @@ impl Frames {
         });
     }
 
-    /// How many of the frames from that number on have come in.
-    pub fn arrived_from(&self, number: usize) -> usize {
+    /// When the first of so many frames in a row came in, since then.
+    pub fn whole_since(&self, since: Instant, count: usize) -> Option<Instant> {
         let came = self.came.lock().unwrap();
-        came.iter().filter(|(own, _)| *own >= number).count()
-    }
-
-    pub fn sent(&self) -> usize {
-        self.sent.lock().unwrap().len()
+        let came: Vec<_> = came.iter().filter(|(_, time)| *time >= since).collect();
+        let mut rows = came.windows(count);
+        let whole = rows.find(|row| row[count - 1].0 - row[0].0 == count - 1)?;
+        Some(whole[0].1)
     }
 
     /// Of the frames sent until then.

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use redis::RedisResult;
 use sightline_protocol::inventa::ServiceName;
+use sightline_protocol::keys;
 use sightline_protocol::rpc::method;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -55,6 +57,15 @@ impl Orchestrator {
 }
 
 impl Inventa {
+    /// The services of one type that tell of themselves, whether they are registered or not.
+    pub async fn telling(&self, kind: &str) -> RedisResult<Vec<ServiceName>> {
+        let prefix = keys::service_info("");
+        let pattern = format!("{prefix}{}*", ServiceName::new(kind, ""));
+        let found = self.inner.commands.scan(&pattern).await?;
+        let names = found.iter().filter_map(|key| key.strip_prefix(&prefix));
+        Ok(names.filter_map(ServiceName::parse).collect())
+    }
+
     /// Takes the orchestrator's role, under its own name and its aliases. Returns when those services are
     /// known that were alive before.
     pub async fn orchestrate(&self) -> RedisResult<Orchestrator> {
@@ -173,10 +184,10 @@ impl Keeper {
 
     /// Keeps our own names alive: v1's services look at them.
     async fn refresh(&self) -> RedisResult<()> {
-        for name in self.inventa.inner.names() {
-            service::refresh(&self.inventa.inner, name, &[]).await?;
-        }
-        Ok(())
+        let inner = &self.inventa.inner;
+        // All of them, also where one fails.
+        let refreshed = join_all(inner.names().map(|name| service::refresh(inner, name, &[]))).await;
+        refreshed.into_iter().try_for_each(|known| known.map(drop))
     }
 
     /// Drops the services whose key has expired.

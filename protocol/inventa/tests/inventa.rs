@@ -246,6 +246,28 @@ async fn a_service_is_known_while_it_lives() {
 }
 
 #[tokio::test]
+async fn a_service_can_tell_of_itself_without_being_registered() {
+    let server = RedisServer::start();
+    let (sgn, orchestrator) = orchestrator(&server).await;
+    let workers_only = start(&server, "svc:mb:workers", echo).await;
+    let info = || vec![("worker_trouble".to_owned(), "out of memory".to_owned())];
+    workers_only.inventa.tell(info);
+    let telling = async || sgn.inventa.telling("mb").await.unwrap();
+    eventually("it tells", async || telling().await == [name("svc:mb:workers")]).await;
+    assert_eq!(
+        sgn.inventa.info(&name("svc:mb:workers")).await.unwrap()["worker_trouble"],
+        "out of memory"
+    );
+    assert!(sgn.inventa.telling("inf").await.unwrap().is_empty());
+    // Longer than a hash lives, and than a scan takes to come round.
+    tokio::time::sleep(17 * SECOND).await;
+    assert_eq!(telling().await, [name("svc:mb:workers")]);
+    assert!(orchestrator.services("mb").is_empty());
+    workers_only.stop().await;
+    assert!(telling().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_new_orchestrator_finds_the_living() {
     let server = RedisServer::start();
     let (first, _) = orchestrator(&server).await;
@@ -286,6 +308,33 @@ async fn all_survive_a_restart_of_redis() {
         events.try_recv().is_err(),
         "a restart of Redis is not the end of a service"
     );
+}
+
+#[tokio::test]
+async fn a_full_redis_forgets_nobody() {
+    let server = RedisServer::start();
+    let (_sgn, orchestrator) = orchestrator(&server).await;
+    let mb = start(&server, "svc:mb:a", echo).await;
+    mb.inventa.register(&name("svc:sgn:"), Vec::new).await.unwrap();
+    let mut raw = server.client().get_multiplexed_async_connection().await.unwrap();
+    let limit = async |raw: &mut redis::aio::MultiplexedConnection, bytes: &str| {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg("maxmemory").arg(bytes);
+        command.query_async::<()>(raw).await.unwrap();
+    };
+    limit(&mut raw, "1").await;
+    assert!(raw.set::<_, _, ()>("more", "x").await.is_err());
+    // Much longer than a key lives.
+    let begun = Instant::now();
+    while begun.elapsed() < 12 * SECOND {
+        for service in ["svc:sgn:one", "svc:sgn:", "svc:mb:a"] {
+            assert!(raw.exists::<_, bool>(service).await.unwrap(), "{service}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    limit(&mut raw, "0").await;
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(orchestrator.services("mb"), [name("svc:mb:a")]);
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ impl Service {
 
     /// The next call, which must be of that method.
     pub(crate) async fn expect(&mut self, method: &str) -> Heard {
-        let heard = tokio::time::timeout(10 * SECOND, self.heard.recv())
+        let heard = tokio::time::timeout(20 * SECOND, self.heard.recv())
             .await
             .unwrap_or_else(|_| panic!("no call of {method}"))
             .unwrap();
@@ -184,6 +184,7 @@ fn pipelines() -> PipelineList {
         summary: "for a test".into(),
         needs_worker,
         watchable: false,
+        restarts: false,
         params: Default::default(),
     };
     PipelineList {
@@ -205,6 +206,7 @@ fn pipelines() -> PipelineList {
                 ..pipeline("whep-view", PipelineKind::Viewer, false)
             },
             PipelineInfo {
+                restarts: true,
                 params: params(json!({
                     "uri": {"type": "string"},
                     "fps": {"type": "integer", "default": 30, "min": 1, "max": 60},

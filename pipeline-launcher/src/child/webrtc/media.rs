@@ -111,7 +111,8 @@ pub(super) fn use_agreed_payloads(webrtc: &gst::Element, agreed: &SDPMessageRef)
         });
         match (payload, payloader(&pad)) {
             (Some(payload), Some(payloader)) => payloader.set_property("pt", payload),
-            _ => tracing::warn!(pad = %pad.name(), "nothing was agreed upon for what the pipeline sends"),
+            // Our own offer: it has the payloader's.
+            _ => tracing::debug!(pad = %pad.name(), "nothing is agreed upon yet for what the pipeline sends"),
         }
     }
 }

@@ -6,11 +6,11 @@ use gst::prelude::*;
 
 use crate::description::WebRtc;
 
-/// Bytes per second that RTCP may take. By default it is 5 % of what the peer sends: at the bitrate of a small picture the
-/// requests of several frames would wait for each other.
-const RTCP_BYTES_PER_SEC: f64 = 12_500.0;
-/// Between reports. Before the first, nothing can be asked for; the default is 5 s.
-const RTCP_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(200);
+/// Bytes per second that RTCP may take. By default it is 5 % of what the peer sends, and from it follows how long requests wait
+/// for each other: with that of a small picture they came after the frame was given up.
+const RTCP_BYTES_PER_SEC: f64 = 60_000.0;
+/// Between reports, each of which carries the requests of its time; they take 2 kB/s. The default is 5 s.
+const RTCP_INTERVAL: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 /// A packet that has not come is asked for again after this. By default that is a round trip and more, and a request that is
 /// lost itself costs the frame; a packet that comes twice costs less.
 const ASK_AGAIN_MS: i32 = 60;

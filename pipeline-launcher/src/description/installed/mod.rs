@@ -217,8 +217,10 @@ fn extremes(kind: &ParamKind) -> Vec<ParamValue> {
 /// Each target is a property that takes what a client may give.
 fn check_targets(description: &Description, problems: &mut Problems<'_>) {
     let elements = launch::elements(&description.launch);
-    for (name, param) in &description.params {
-        let Some(target) = &param.target else { continue };
+    let params = description.params.iter();
+    for (name, param, target) in
+        params.flat_map(|(name, param)| param.targets.iter().map(move |target| (name, param, target)))
+    {
         let element = elements
             .iter()
             .find(|element| element.name.as_deref() == Some(&target.element));

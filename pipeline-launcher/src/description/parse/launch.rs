@@ -23,9 +23,11 @@ pub fn check(launch: &Launch<'_>, problems: &mut Problems<'_>) {
     check_placeholders(launch, problems);
     for (name, (param, span)) in launch.params {
         let Some(param) = param else { continue };
-        if let Some(target) = &param.target {
+        for target in &param.targets {
             check_target(name, &target.element, target.at, &elements, problems);
-        } else if param.kind.may_stand_in_text() && !is_used(launch.text, name) {
+        }
+        let is_set = !param.targets.is_empty() || !param.kind.may_stand_in_text();
+        if !is_set && !is_used(launch.text, name) {
             let message = "is used nowhere: neither as `{…}` nor with a target";
             problems.warning(span.clone(), format!("params.{name}"), message);
         }

@@ -48,10 +48,10 @@ fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
     let kind = fields.required("type", kind, "type = \"integer\"");
     let default = fields.scalar("default");
     let kind = read_kind(fields, kind);
-    let target = fields.text("target");
+    let targets = fields.text_or_texts("target");
     let doc = fields.text("doc").map_or_else(String::new, |doc| doc.value);
     let kind = kind?;
-    let target = read_target(fields, &kind, target);
+    let targets = read_targets(fields, &kind, targets);
     let default = default.and_then(|at| match kind.read(&at.value) {
         Ok(value) => Some(value),
         Err(error) => {
@@ -63,7 +63,7 @@ fn read_param(fields: &mut Fields<'_, '_, '_>) -> Option<Param> {
     Some(Param {
         kind,
         default,
-        target,
+        targets,
         doc,
     })
 }
@@ -168,32 +168,38 @@ fn read_enum_values(fields: &mut Fields<'_, '_, '_>, values: Option<At<Vec<Strin
     Some(values.value)
 }
 
-fn read_target(
+fn read_targets(
     fields: &mut Fields<'_, '_, '_>,
     kind: &ParamKind,
-    target: Option<At<String>>,
-) -> Option<Target> {
-    const EXAMPLE: &str = "target = \"element-name.property\"";
-    let Some(target) = target else {
+    targets: Option<At<Vec<At<String>>>>,
+) -> Vec<Target> {
+    let field = fields.path_of("target");
+    let Some(targets) = targets else {
         if !kind.may_stand_in_text() && !fields.has("target") {
-            let (span, field) = (fields.span(), fields.path_of("target"));
             let message = "is missing: a string or a model reaches an element only as a property's value";
-            let hint = Some(format!("for example: {EXAMPLE}"));
-            fields.problems.error_with_hint(span, field, message, hint);
+            let hint = Some("for example: target = \"element-name.property\"".to_owned());
+            fields
+                .problems
+                .error_with_hint(fields.span(), field, message, hint);
         }
-        return None;
+        return Vec::new();
     };
-    match target.value.split_once('.') {
+    if targets.value.is_empty() {
+        let message = "is empty: name at least one property";
+        fields.problems.error(targets.span, field, message);
+        return Vec::new();
+    }
+    let read = |target: At<String>| match target.value.split_once('.') {
         Some((element, property)) if !element.is_empty() && !property.is_empty() => Some(Target {
             element: element.to_owned(),
             property: property.to_owned(),
             at: target.span.start,
         }),
         _ => {
-            let field = fields.path_of("target");
             let message = "is not of the form `element-name.property`";
-            fields.problems.error(target.span, field, message);
+            fields.problems.error(target.span, field.clone(), message);
             None
         }
-    }
+    };
+    targets.value.into_iter().filter_map(read).collect()
 }
