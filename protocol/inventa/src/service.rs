@@ -175,6 +175,7 @@ pub(crate) async fn refresh(
     Ok(known)
 }
 
+/// Not anew: a Redis that is full would take what is there and give nothing.
 fn set_info(pipe: &mut redis::Pipeline, name: &ServiceName, info: &[(String, String)]) {
     let key = keys::service_info(&name.to_string());
     if !info.is_empty() {
