@@ -148,6 +148,29 @@ impl Inventa {
         args: &[&str],
         timeout: Duration,
     ) -> Result<Vec<String>, CallError> {
+        self.call_where(service, method, args, timeout, false).await
+    }
+
+    /// Whether a service says anything at all, also one whose key is missing.
+    pub(crate) async fn answers(
+        &self,
+        service: &ServiceName,
+        method: &str,
+        arg: &str,
+        timeout: Duration,
+    ) -> bool {
+        let answer = self.call_where(service, method, &[arg], timeout, true).await;
+        matches!(answer, Ok(_) | Err(CallError::Refused(_)))
+    }
+
+    async fn call_where(
+        &self,
+        service: &ServiceName,
+        method: &str,
+        args: &[&str],
+        timeout: Duration,
+        without_key: bool,
+    ) -> Result<Vec<String>, CallError> {
         let inner = &self.inner;
         let request = Request {
             call_id: inner.next_call_id(),
@@ -168,7 +191,7 @@ impl Inventa {
                 .clone()
                 .publish(channel, request.to_string())
                 .await?;
-            if listeners == 0 && !inner.listens_elsewhere(service).await? {
+            if listeners == 0 && !inner.listens_elsewhere(service, without_key).await? {
                 if let Some(registry) = inner.registry.get() {
                     registry.check_soon();
                 }
@@ -223,9 +246,10 @@ impl Inner {
 
     /// Whether a service may be listening although `PUBLISH` says that nobody does: in a cluster it counts those who
     /// are connected to the same node. Then its key tells.
-    async fn listens_elsewhere(&self, service: &ServiceName) -> RedisResult<bool> {
-        if !self.commands.server().is_cluster() {
-            return Ok(false);
+    async fn listens_elsewhere(&self, service: &ServiceName, without_key: bool) -> RedisResult<bool> {
+        let cluster = self.commands.server().is_cluster();
+        if !cluster || without_key {
+            return Ok(cluster);
         }
         self.commands.clone().exists(service.to_string()).await
     }

@@ -190,7 +190,8 @@ impl Keeper {
         refreshed.into_iter().try_for_each(|known| known.map(drop))
     }
 
-    /// Drops the services whose key has expired.
+    /// Drops the services whose key has expired and who do not answer: where a node of Redis was away for a while, a
+    /// living service could not renew its key.
     async fn check(&self) -> RedisResult<()> {
         let now = Instant::now();
         let names: Vec<ServiceName> = self
@@ -210,7 +211,23 @@ impl Keeper {
         let alive: Vec<bool> = pipe.query_async(&mut self.inventa.inner.commands.clone()).await?;
         for (name, alive) in names.iter().zip(alive) {
             if !alive {
-                self.registry.remove(name);
+                self.registry.add(name.clone());
+                let (inventa, registry, name) =
+                    (self.inventa.clone(), Arc::clone(&self.registry), name.clone());
+                self.inventa.inner.tasks.spawn(async move {
+                    let us = inventa
+                        .inner
+                        .aliases
+                        .first()
+                        .unwrap_or(&inventa.inner.name)
+                        .to_string();
+                    if !inventa
+                        .answers(&name, method::ORCHESTRATOR_ALIVE, &us, ALIVE_TIMEOUT)
+                        .await
+                    {
+                        registry.remove(&name);
+                    }
+                });
             }
         }
         Ok(())

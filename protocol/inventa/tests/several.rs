@@ -9,7 +9,7 @@ mod servers;
 use std::time::{Duration, Instant};
 
 use servers::{Cluster, Watched};
-use sightline_inventa::{Answer, CallError, Config, Inventa, Orchestrator};
+use sightline_inventa::{Answer, CallError, Config, Event, Inventa, Orchestrator};
 use sightline_protocol::inventa::{Request, ServiceName};
 use sightline_redis::Server;
 use tokio_util::sync::CancellationToken;
@@ -100,6 +100,7 @@ async fn on_a_cluster_all_know_each_other_whatever_node_they_are_connected_to() 
 async fn on_a_cluster_a_node_may_die() {
     let mut cluster = Cluster::start(3);
     let (signaling, orchestrator, launchers) = scene(&cluster.url()).await;
+    let mut events = orchestrator.events();
     cluster.nodes[0].kill();
     calls_work_both_ways(&signaling, &launchers).await;
     eventually("the launchers are alive", async || {
@@ -111,6 +112,9 @@ async fn on_a_cluster_a_node_may_die() {
     })
     .await;
     assert_eq!(orchestrator.services("mb").len(), 3);
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, Event::Lost(_)), "{event:?}, though it lived");
+    }
 }
 
 #[tokio::test]
@@ -118,6 +122,7 @@ async fn with_a_sentinel_the_master_may_die() {
     let mut servers = Watched::start();
     let (signaling, orchestrator, launchers) = scene(&servers.url()).await;
     calls_work_both_ways(&signaling, &launchers).await;
+    let mut events = orchestrator.events();
     servers.master.kill();
     servers.wait_until_replaced();
     calls_work_both_ways(&signaling, &launchers).await;
@@ -130,4 +135,7 @@ async fn with_a_sentinel_the_master_may_die() {
     })
     .await;
     assert_eq!(orchestrator.services("mb").len(), 3);
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, Event::Lost(_)), "{event:?}, though it lived");
+    }
 }
