@@ -21,5 +21,10 @@ say "Watched pipelines"
 "$python" bench/launcher/watching.py
 say "A picture that others can watch"
 "$python" bench/video/run.py
+say "Redis as the engine"
+for name in workers quality load sessions overload faults simulate; do
+    "$python" "bench/redis/$name.py"
+done
+"$python" bench/redis/capacity.py --docs docs/scaling.md
 say "Through loss"
 "$python" bench/loss/run.py

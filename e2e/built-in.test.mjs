@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { eachFrameOnce, iou, objectsOf } from './support/boxes.mjs';
+import { agree, eachFrameOnce, objectsOf } from './support/boxes.mjs';
 import { Visit, withBrowser } from './support/browser.mjs';
 import { findColours } from './support/colours.mjs';
 import { output } from './support/data.mjs';
@@ -38,23 +38,6 @@ test('the built-in model finds the shapes of the test picture', { timeout: 90_00
     }),
   );
 });
-
-/** Each shape has its box and no box is elsewhere, judged by the very pictures that the workers were given. */
-function agree(predictions, shapes) {
-  let compared = 0;
-  for (const prediction of predictions) {
-    const truth = shapes.get(prediction.timestamp);
-    if (!truth) continue;
-    compared += 1;
-    const found = objectsOf(prediction, 1, 1);
-    assert.deepEqual(found.map(({ label }) => label).sort(), LABELS, `what was found in frame ${prediction.seq}`);
-    for (const { label, score, corners } of found) {
-      const overlap = iou(corners, truth[label]);
-      assert.ok(overlap > 0.75, `${label} in frame ${prediction.seq}: IoU ${overlap.toFixed(2)}, score ${score}`);
-    }
-  }
-  assert.ok(compared >= 20, `only ${compared} frames could be compared`);
-}
 
 /** Looks at the canvas over the video: there must be a line in the colour of each box. */
 async function boxesAreDrawn(visit) {

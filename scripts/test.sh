@@ -36,6 +36,7 @@ models() {
     "$python" models/test_blobs.py
     "$python" bench/accuracy/test_accuracy.py
     "$python" bench/tracking/test_tracking.py
+    "$python" bench/redis/test_redis.py
 }
 
 fuzz() {
@@ -54,6 +55,8 @@ e2e() {
         "$python" -m pip install -q --disable-pip-version-check schemathesis==4.32.5
     "$python" -c 'import aiohttp, aiortc' 2>/dev/null ||
         "$python" -m pip install -q --disable-pip-version-check aiohttp==3.14.5 aiortc==1.16.0
+    "$python" -c 'import inventa' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check inventa==0.0a15
     node --test --test-concurrency=1 e2e/*.test.mjs
 }
 

@@ -22,3 +22,20 @@ export function eachFrameOnce(predictions) {
   const timestamps = predictions.map(({ timestamp }) => timestamp);
   assert.equal(new Set(timestamps).size, timestamps.length, 'all timestamps differ');
 }
+
+/** Each shape of the test picture has its box and no box is elsewhere, judged by the very pictures that the workers were given. */
+export function agree(predictions, shapes) {
+  let compared = 0;
+  for (const prediction of predictions) {
+    const truth = shapes.get(prediction.timestamp);
+    if (!truth) continue;
+    compared += 1;
+    const found = objectsOf(prediction, 1, 1);
+    assert.deepEqual(found.map(({ label }) => label).sort(), ['blue', 'green', 'red'], `what was found in frame ${prediction.seq}`);
+    for (const { label, score, corners } of found) {
+      const overlap = iou(corners, truth[label]);
+      assert.ok(overlap > 0.75, `${label} in frame ${prediction.seq}: IoU ${overlap.toFixed(2)}, score ${score}`);
+    }
+  }
+  assert.ok(compared >= 20, `only ${compared} frames could be compared`);
+}

@@ -82,6 +82,22 @@ export function connect(one, oneAddress, other, otherAddress) {
   waitUntilUsable(other, ends[1]);
 }
 
+/** A switch with so many hosts on it, at `NETWORK.1`, `NETWORK.2`, … of a /24. */
+export function lan(make, network, count) {
+  const bridge = make('switch');
+  bridge.ip('link', 'add', 'switch', 'type', 'bridge');
+  bridge.ip('link', 'set', 'switch', 'up');
+  return Array.from({ length: count }, (_, index) => {
+    const host = make(`host${index + 1}`);
+    const port = `port${index + 1}`;
+    bridge.ip('link', 'add', port, 'type', 'veth', 'peer', 'name', 'lan', 'netns', host.name);
+    bridge.ip('link', 'set', port, 'master', 'switch', 'up');
+    host.ip('address', 'add', `${network}.${index + 1}/24`, 'dev', 'lan');
+    host.ip('link', 'set', 'lan', 'up');
+    return host;
+  });
+}
+
 /** ICE passes over an interface that is not running yet, and gives up on an address that is still tentative. */
 function waitUntilUsable(namespace, end) {
   const until = Date.now() + 10_000;

@@ -5,16 +5,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Program } from './processes.mjs';
-import { until } from './wait.mjs';
+import { freePort, until } from './wait.mjs';
 
 export class RedisServer {
   #folder = mkdtempSync(join(tmpdir(), 'sightline-redis-'));
   #program;
+  /** Its port on the loopback, if it has one. */
+  port = 0;
 
-  static async start() {
+  /** `tcp`: it has a port too, for clients that know no sockets. */
+  static async start({ tcp = false } = {}) {
     const server = new RedisServer();
+    if (tcp) server.port = await freePort();
     const limits = ['--save', '', '--appendonly', 'no', '--maxmemory', '256mb', '--maxmemory-policy', 'noeviction'];
-    server.#program = new Program('redis-server', ['--port', '0', '--unixsocket', server.socket, ...limits]);
+    const address = ['--bind', '127.0.0.1', '--port', String(server.port), '--unixsocket', server.socket];
+    server.#program = new Program('redis-server', [...address, ...limits]);
     try {
       await until('redis-server answers', 5, () => answers(server.socket));
     } catch (error) {
@@ -31,6 +36,10 @@ export class RedisServer {
 
   get url() {
     return `unix://${this.socket}`;
+  }
+
+  get tcpUrl() {
+    return `redis://127.0.0.1:${this.port}`;
   }
 
   async stop() {
@@ -55,7 +64,7 @@ export class Redis {
   #waiting = [];
   #received = Buffer.alloc(0);
 
-  /** Connects to the Unix socket at `path`. */
+  /** Connects to a Unix socket's path, or `{ host, port }`. */
   static async connect(path) {
     const redis = new Redis();
     await new Promise((resolve, reject) => {

@@ -21,31 +21,10 @@ export function binaries() {
   throw new Error('no programs in target/release: run `make build`, or set SIGHTLINE_BIN to a folder that has them');
 }
 
-export class System {
+/** A program that serves the page on a port of the loopback. */
+export class Site {
   program;
   port;
-  udpPorts;
-  /** Its temporary folder, where the private Redis has its socket. */
-  folder;
-
-  /** Starts `pipeline-launcher up`; `env` adds to the environment. It may not be ready yet, or never. */
-  static async spawn(env = {}) {
-    const system = new System();
-    system.port = await freePort();
-    system.udpPorts = await freeUdpPorts(8);
-    system.folder = mkdtempSync(join(tmpdir(), 'sightline-e2e-'));
-    const mine = {
-      REDIS_URL: '',
-      REDIS_HOST: '',
-      SIGHTLINE_PORT: String(system.port),
-      SIGHTLINE_UDP_PORTS: `${system.udpPorts[0]}-${system.udpPorts.at(-1)}`,
-      SIGHTLINE_WORKERS: '2',
-      TMPDIR: system.folder,
-      ...(process.env.SIGHTLINE_DATA && { SIGHTLINE_MODEL_DIR: join(resolve(root, process.env.SIGHTLINE_DATA), 'models') }),
-    };
-    system.program = new Program(join(binaries(), 'pipeline-launcher'), ['up'], { cwd: root, env: { ...mine, ...env } });
-    return system;
-  }
 
   get url() {
     return `http://127.0.0.1:${this.port}`;
@@ -70,6 +49,31 @@ export class System {
       if (this.program.exit) throw new Error(`the system ended at once: ${JSON.stringify(this.program.exit)}`);
       return (await this.readiness())?.status === 200;
     });
+  }
+}
+
+export class System extends Site {
+  udpPorts;
+  /** Its temporary folder, where the private Redis has its socket. */
+  folder;
+
+  /** Starts `pipeline-launcher up`; `env` adds to the environment. It may not be ready yet, or never. */
+  static async spawn(env = {}) {
+    const system = new System();
+    system.port = await freePort();
+    system.udpPorts = await freeUdpPorts(8);
+    system.folder = mkdtempSync(join(tmpdir(), 'sightline-e2e-'));
+    const mine = {
+      REDIS_URL: '',
+      REDIS_HOST: '',
+      SIGHTLINE_PORT: String(system.port),
+      SIGHTLINE_UDP_PORTS: `${system.udpPorts[0]}-${system.udpPorts.at(-1)}`,
+      SIGHTLINE_WORKERS: '2',
+      TMPDIR: system.folder,
+      ...(process.env.SIGHTLINE_DATA && { SIGHTLINE_MODEL_DIR: join(resolve(root, process.env.SIGHTLINE_DATA), 'models') }),
+    };
+    system.program = new Program(join(binaries(), 'pipeline-launcher'), ['up'], { cwd: root, env: { ...mine, ...env } });
+    return system;
   }
 
   /** The path of the private Redis's socket. */

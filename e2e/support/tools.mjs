@@ -23,3 +23,8 @@ export function works(t, advice, command, ...args) {
 export function hasAiortc(t) {
   return works(t, 'aiortc is missing: run scripts/test.sh e2e once', python, '-c', 'import aiohttp, aiortc, numpy');
 }
+
+/** What stands in for v1's services needs it. */
+export function hasInventa(t) {
+  return works(t, 'inventa is missing: run scripts/test.sh e2e once', python, '-c', 'import aiortc, inventa, numpy, PIL, redis');
+}

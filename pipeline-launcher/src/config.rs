@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use sightline_protocol::keys;
 use sightline_service::ice::IceArgs;
 use sightline_service::redis::RedisArgs;
 
@@ -159,11 +160,22 @@ pub struct HttpArgs {
     pub insecure: bool,
 }
 
+/// Over how many streams frames are spread.
+#[derive(Debug, Clone, Args)]
+pub struct ShardArgs {
+    /// Streams over which sessions are spread, `images:{0}`, `images:{1}`, …, the same number at all launchers of one
+    /// Redis (0: the one stream `images`)
+    #[arg(long, env = "SIGHTLINE_SHARDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(keys::MAX_SHARDS)))]
+    pub shards: u32,
+}
+
 /// What `serve` and `up` are told.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     #[command(flatten)]
     pub redis: RedisArgs,
+    #[command(flatten)]
+    pub sharding: ShardArgs,
     #[command(flatten)]
     pub folders: Folders,
     /// Inference workers of each worker pipeline: a number (0: none), MIN-MAX, or `auto` for 1 to the number of

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sightline_inventa::{Config, Inventa, unknown_command};
 use sightline_protocol::inventa::{Request, ServiceName, kind};
+use sightline_service::redis::Server;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -11,7 +12,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct Registration {
-    pub client: redis::Client,
+    pub redis: Server,
     /// Tasks that must have ended before the program does.
     pub tasks: TaskTracker,
 }
@@ -29,11 +30,11 @@ impl Registration {
         info: impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static,
         until: CancellationToken,
     ) {
-        let client = self.client.clone();
+        let redis = self.redis.clone();
         self.tasks.spawn(async move {
             let handler = |request: Request| async move { Err(unknown_command(&request.method)) };
             let inventa = loop {
-                let config = Config::new(client.clone(), name.clone());
+                let config = Config::new(redis.clone(), name.clone());
                 match Inventa::start(config, handler, until.clone()).await {
                     Ok(inventa) => break inventa,
                     Err(error) => tracing::warn!(service = %name, %error, "not registered: Redis is away"),

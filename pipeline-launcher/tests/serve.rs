@@ -31,7 +31,8 @@ async fn sessions_start_and_stop_at_signalings_request() {
             "webrtc-detect",
             "webrtc-local",
             "whep-view",
-            "yolox-worker"
+            "yolox-worker",
+            "yolox-worker-batch"
         ]
     );
 

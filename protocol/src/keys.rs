@@ -1,7 +1,34 @@
 //! Names of Redis keys and channels.
 
+use crc::{CRC_32_ISO_HDLC, Crc};
+
+/// The CRC-32 of zlib, gzip and PNG: in every language's library.
+const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+
 /// Stream of frames: sessions write, workers read.
 pub const IMAGES: &str = "images";
+/// The most shards that a stream may have.
+pub const MAX_SHARDS: u32 = 256;
+
+/// All that a reader of a stream reads: itself, for those who know of no shards, and its shards.
+pub fn shards(stream: &str, shards: u32) -> Vec<String> {
+    let shards = (0..shards).map(|number| shard(stream, number));
+    std::iter::once(stream.to_owned()).chain(shards).collect()
+}
+
+/// The stream that takes a session's frames, all of them in their order.
+pub fn shard_of(stream: &str, session: &str, shards: u32) -> String {
+    match CRC.checksum(session.as_bytes()).checked_rem(shards) {
+        Some(number) => shard(stream, number),
+        None => stream.to_owned(),
+    }
+}
+
+/// The braces make a Redis Cluster place each shard by its number alone.
+fn shard(stream: &str, number: u32) -> String {
+    format!("{stream}:{{{number}}}")
+}
+
 /// Consumer group of the workers on [`IMAGES`].
 pub const IMAGES_GROUP: &str = "cg:images";
 /// Stream of frames that could not be processed (their description, never the picture).
@@ -39,4 +66,35 @@ pub fn service_info(service: &str) -> String {
 /// The Pub/Sub channel on which a service hears RPC messages.
 pub fn service_channel(service: &str) -> String {
     format!("ch:{service}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_its_shard() {
+        // zlib.crc32(b"123456789") == 0xcbf43926, the check value of this CRC.
+        for (shards, stream) in [
+            (0, "images"),
+            (1, "images:{0}"),
+            (3, "images:{2}"),
+            (7, "images:{5}"),
+        ] {
+            assert_eq!(shard_of(IMAGES, "123456789", shards), stream, "{shards}");
+        }
+    }
+
+    #[test]
+    fn readers_read_all_that_sessions_write() {
+        assert_eq!(shards(IMAGES, 0), ["images"]);
+        assert_eq!(
+            shards(IMAGES, 3),
+            ["images", "images:{0}", "images:{1}", "images:{2}"]
+        );
+        let used: std::collections::BTreeSet<_> = (0..100)
+            .map(|session| shard_of(IMAGES, &session.to_string(), 3))
+            .collect();
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), shards(IMAGES, 3)[1..]);
+    }
 }

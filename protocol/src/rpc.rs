@@ -277,6 +277,9 @@ pub struct PipelineInfo {
     /// True if others may watch a session of it: it has a picture to show them.
     #[serde(default)]
     pub watchable: bool,
+    /// True if a source of it that broke, or lost its launcher, is started again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restarts: bool,
     #[serde(default)]
     pub params: BTreeMap<String, ParamInfo>,
 }

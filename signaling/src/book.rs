@@ -79,6 +79,13 @@ impl Book {
         }
     }
 
+    /// What counted a session's frames so far has stopped: the numbers of what follows may be lower.
+    pub(crate) fn renew(&self, session: &str) {
+        if let Some(entry) = self.sessions().get_mut(session) {
+            entry.record.renew();
+        }
+    }
+
     /// Forgets a session that was never started.
     pub(crate) fn forget(&self, session: &str) {
         self.sessions().remove(session);
@@ -162,6 +169,13 @@ impl Book {
         let mut sessions = self.sessions();
         forget_old(&mut sessions, now);
         sessions.get(session).map(|entry| entry.record.view(now))
+    }
+
+    pub(crate) fn is_over(&self, session: &str) -> bool {
+        let sessions = self.sessions();
+        sessions
+            .get(session)
+            .is_none_or(|entry| entry.record.state().is_final())
     }
 
     pub(crate) fn launcher(&self, session: &str) -> Option<ServiceName> {

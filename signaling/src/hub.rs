@@ -22,6 +22,8 @@ pub(crate) struct Hub {
 struct Entry {
     inbox: Inbox,
     launcher: ServiceName,
+    /// What the loss of its launcher means is its keeper's to say.
+    is_source: bool,
 }
 
 impl Hub {
@@ -37,9 +39,24 @@ impl Hub {
         self.open_unlisted(session, launcher, inbox);
     }
 
+    /// The same for a source, which may go on with another launcher when its own is lost.
+    pub(crate) fn open_source(&self, session: String, pipeline: String, launcher: ServiceName, inbox: Inbox) {
+        self.book.open(session.clone(), pipeline, launcher.clone());
+        self.insert(session, launcher, inbox, true);
+    }
+
     /// The same for what is no session to the outside: somebody who watches one.
     pub(crate) fn open_unlisted(&self, session: String, launcher: ServiceName, inbox: Inbox) {
-        self.sessions().insert(session, Entry { inbox, launcher });
+        self.insert(session, launcher, inbox, false);
+    }
+
+    fn insert(&self, session: String, launcher: ServiceName, inbox: Inbox, is_source: bool) {
+        let entry = Entry {
+            inbox,
+            launcher,
+            is_source,
+        };
+        self.sessions().insert(session, entry);
     }
 
     /// A session's launcher is another one than was thought.
@@ -61,7 +78,9 @@ impl Hub {
         let Some(entry) = sessions.get(session) else {
             return false;
         };
-        self.book.note(session, &event);
+        if !(entry.is_source && event.is_loss()) {
+            self.book.note(session, &event);
+        }
         // A connection never waits for its client, so a full inbox means that this process is starved: what
         // is newest is lost for this session only.
         if let Err(mpsc::error::TrySendError::Full(_)) = entry.inbox.try_send(event) {
@@ -83,20 +102,28 @@ impl Hub {
             .count()
     }
 
-    /// Ends all sessions whose launcher `is_lost`.
-    pub(crate) fn lose(&self, is_lost: impl Fn(&ServiceName) -> bool) {
-        let lost: Vec<String> = self
+    /// Tells all sessions whose launcher `is_lost`, and gives them with that launcher.
+    pub(crate) fn lose(&self, is_lost: impl Fn(&ServiceName) -> bool) -> Vec<(ServiceName, String)> {
+        let lost: Vec<(ServiceName, String)> = self
             .sessions()
             .iter()
             .filter(|(_, entry)| is_lost(&entry.launcher))
-            .map(|(session, _)| session.clone())
+            .map(|(session, entry)| (entry.launcher.clone(), session.clone()))
             .collect();
-        for session in lost {
+        for (_, session) in &lost {
             let event = Event::LauncherLost {
                 session: session.clone(),
             };
-            self.deliver(&session, event);
+            self.deliver(session, event);
         }
+        lost
+    }
+
+    /// True if a session of ours is thought to run there.
+    pub(crate) fn runs_on(&self, session: &str, launcher: &ServiceName) -> bool {
+        self.sessions()
+            .get(session)
+            .is_some_and(|entry| entry.launcher == *launcher)
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Entry>> {

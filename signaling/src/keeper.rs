@@ -14,6 +14,10 @@ use crate::session::{Event, Placement};
 use crate::websocket::session_id;
 use crate::whip::{Door, Resource};
 
+mod moving;
+
+use moving::Moves;
+
 /// Events that may wait for a session's keeper.
 const MAX_EVENTS: usize = 256;
 /// Predictions come on another connection than the word of the end, and so perhaps after it.
@@ -81,8 +85,18 @@ fn take_start(services: &Services) -> Result<(), Failure> {
 async fn live(services: Arc<Services>, wanted: Wanted, tell: oneshot::Sender<Result<Begun, Failure>>) {
     let session = session_id();
     let (inbox, events) = mpsc::channel(MAX_EVENTS);
-    let (placement, answer) = match start(&services, &session, &wanted, inbox).await {
-        Ok(started) => started,
+    let start = SessionStart {
+        session: session.clone(),
+        pipeline: wanted.pipeline.clone(),
+        params: wanted.params.clone(),
+        reply_to: services.settings.reply_to.clone(),
+        // There is no way to tell the peer of candidates later: the answer waits for all of them.
+        trickle: false,
+        offer: wanted.peer.as_ref().map(|peer| peer.offer.clone()),
+        silence_secs: wanted.peer.as_ref().map(|_| SessionStart::SILENCE_SECS),
+    };
+    let (placement, answer) = match open(&services, &wanted, &start, inbox).await {
+        Ok(begun) => begun,
         Err(failure) => {
             tracing::info!(session, reason = %failure.id, "refused");
             tell.send(Err(failure)).ok();
@@ -90,10 +104,9 @@ async fn live(services: Arc<Services>, wanted: Wanted, tell: oneshot::Sender<Res
         }
     };
     tracing::info!(session, launcher = %placement.launcher, pipeline = wanted.pipeline, "session starts");
-    let watched = wanted.watched().map(str::to_owned);
     let has_peer = wanted.peer.is_some();
-    if let Some(Peer { door, .. }) = wanted.peer {
-        let resource = Resource::new(door, placement.clone());
+    if let Some(Peer { door, .. }) = &wanted.peer {
+        let resource = Resource::new(door.clone(), placement.clone());
         services.resources.insert(session.clone(), resource);
     }
     let begun = Begun {
@@ -106,39 +119,48 @@ async fn live(services: Arc<Services>, wanted: Wanted, tell: oneshot::Sender<Res
         shut(&services, &session);
         return;
     }
-    keep(&services, &session, &placement, watched, events).await;
+    keep(&services, &wanted, &start, placement, events).await;
     tracing::info!(session, "session ended");
     shut(&services, &session);
 }
 
-async fn start(
+/// Finds it a launcher, hears of it, and starts it.
+async fn open(
     services: &Arc<Services>,
-    session: &str,
     wanted: &Wanted,
+    start: &SessionStart,
     inbox: mpsc::Sender<Event>,
 ) -> Result<(Placement, Option<String>), Failure> {
-    let mut placement = services.launchers.place(wanted.need()).await?;
-    let launcher = placement.launcher.clone();
+    let placement = services.launchers.place(wanted.need()).await?;
+    let (session, launcher) = (start.session.clone(), placement.launcher.clone());
     if wanted.watched().is_some() {
-        services.hub.open_unlisted(session.to_owned(), launcher, inbox);
+        services.hub.open_unlisted(session, launcher, inbox);
     } else {
-        services.predictions.subscribe(session);
-        services
-            .hub
-            .open(session.to_owned(), wanted.pipeline.clone(), launcher, inbox);
+        services.predictions.subscribe(&session);
+        let pipeline = start.pipeline.clone();
+        match wanted.peer {
+            Some(_) => services.hub.open(session, pipeline, launcher, inbox),
+            None => services.hub.open_source(session, pipeline, launcher, inbox),
+        }
     }
-    let start = SessionStart {
-        session: session.to_owned(),
-        pipeline: wanted.pipeline.clone(),
-        params: wanted.params.clone(),
-        reply_to: services.settings.reply_to.clone(),
-        // There is no way to tell the peer of candidates later: the answer waits for all of them.
-        trickle: false,
-        offer: wanted.peer.as_ref().map(|peer| peer.offer.clone()),
-        silence_secs: wanted.peer.as_ref().map(|_| SessionStart::SILENCE_SECS),
-    };
+    let begun = start_at(services, wanted.need(), start, placement).await;
+    if begun.is_err() {
+        shut(services, &start.session);
+        services.book.forget(&start.session);
+    }
+    begun
+}
+
+/// Starts it on that launcher, or on the next one where that takes it not.
+async fn start_at(
+    services: &Arc<Services>,
+    need: Need<'_>,
+    start: &SessionStart,
+    mut placement: Placement,
+) -> Result<(Placement, Option<String>), Failure> {
+    let session = &start.session;
     loop {
-        let failure = match services.launchers.begin(&placement, &start).await {
+        let failure = match services.launchers.begin(&placement, start).await {
             Ok(started) if started.sdp.is_none() && start.offer.is_some() => {
                 stop(services, session, &placement).await;
                 let words = format!(
@@ -150,13 +172,10 @@ async fn start(
             Ok(started) => return Ok((placement, started.sdp)),
             Err(failure) => failure,
         };
-        let next = services.launchers.instead_of(&placement, &failure, wanted.need());
-        let Some(next) = next.await else {
+        let Some(next) = services.launchers.instead_of(&placement, &failure, need).await else {
             if failure.id == ErrorId::SessionFailed {
                 stop_later(services, session, &placement);
             }
-            shut(services, session);
-            services.book.forget(session);
             return Err(failure);
         };
         services.hub.relocate(session, next.launcher.clone());
@@ -166,28 +185,39 @@ async fn start(
 
 /// Until it ends, or must: because the server stops, or what it watches is over.
 async fn keep(
-    services: &Services,
-    session: &str,
-    placement: &Placement,
-    watched: Option<String>,
+    services: &Arc<Services>,
+    wanted: &Wanted,
+    start: &SessionStart,
+    mut placement: Placement,
     mut events: mpsc::Receiver<Event>,
 ) {
+    let session = &start.session;
     let over = async {
-        match &watched {
+        match wanted.watched() {
             Some(watched) => services.book.ended(watched).await,
             None => std::future::pending().await,
         }
     };
     tokio::pin!(over);
+    let mut moves = Moves::default();
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
-            () = services.shutdown.cancelled() => return stop(services, session, placement).await,
-            () = &mut over => return stop(services, session, placement).await,
+            () = services.shutdown.cancelled() => return stop(services, session, &placement).await,
+            () = &mut over => return stop(services, session, &placement).await,
         };
         match event {
             Some(Event::Phase { phase, .. }) if !phase.is_final() => {}
-            Some(Event::Phase { .. } | Event::LauncherLost { .. }) => {
+            Some(event @ (Event::Phase { .. } | Event::LauncherLost { .. })) => {
+                if wanted.peer.is_none() && event.is_loss() {
+                    if moves.take(Instant::now())
+                        && let Some(next) = moving::move_on(services, wanted, start, &placement).await
+                    {
+                        placement = next;
+                        continue;
+                    }
+                    services.book.note(session, &event);
+                }
                 services.resources.remove(session);
                 tokio::time::sleep(LAST_PREDICTIONS).await;
                 return;

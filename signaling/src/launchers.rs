@@ -11,13 +11,13 @@ use sightline_inventa::{CallError, Event as ServiceEvent, Inventa, Orchestrator}
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::rest::{WorkerView, WorkerViews};
 use sightline_protocol::rpc::{
-    Done, IceCandidate, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted, SessionStop,
-    info, method,
+    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted,
+    SessionStop, info, method,
 };
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::broadcast::error::RecvError;
-use tokio_util::sync::CancellationToken;
 
+use crate::Services;
 use crate::hub::Hub;
 use crate::session::Placement;
 
@@ -33,8 +33,10 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How old the knowledge of launchers and their pipelines may be.
 const LIST_MAX_AGE: Duration = Duration::from_secs(1);
 
-/// So long is a launcher believed that it is full.
+/// So long is a launcher believed that it takes no session.
 const REFUSAL: Duration = Duration::from_secs(3);
+/// So long is it known what a lost launcher ran.
+const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
 pub(crate) struct Launchers {
     inventa: Inventa,
@@ -42,8 +44,8 @@ pub(crate) struct Launchers {
     hub: Arc<Hub>,
     /// Held while it is being renewed, so that many who ask at once cause one round of calls.
     seen: tokio::sync::Mutex<Option<Seen>>,
-    /// Launchers that would take no more: when they said so, and when to ask again.
-    refusals: Mutex<HashMap<ServiceName, (Instant, Option<u32>)>>,
+    /// Launchers that took no session: when that was, and why.
+    refusals: Mutex<HashMap<ServiceName, (Instant, Failure)>>,
 }
 
 struct Seen {
@@ -78,57 +80,74 @@ impl Launchers {
 
     /// The launcher for a session.
     pub(crate) async fn place(&self, need: Need<'_>) -> Result<Placement, Failure> {
-        let mut launchers = self.look().await;
-        for launcher in &mut launchers {
+        let mut launchers = Vec::new();
+        for mut launcher in self.look().await {
             // Its own count may be a heartbeat old.
             launcher.sessions = launcher.sessions.max(self.hub.count(&launcher.name));
-            if self.has_refused(&launcher.name) {
-                launcher.max_sessions = Some(launcher.sessions);
+            match self.refusal_of(&launcher.name) {
+                None => {}
+                Some(ErrorId::TooManySessions) => launcher.max_sessions = Some(launcher.sessions),
+                // It is stopping, or dead.
+                Some(_) => continue,
             }
+            launchers.push(launcher);
         }
         choice::choose(&launchers, need, self.has_worker()).map_err(|failure| self.with_hint(failure))
     }
 
     /// A launcher that has just refused knows better when there will be room.
     fn with_hint(&self, failure: Failure) -> Failure {
-        let soonest = self.refusals().values().filter_map(|(_, seconds)| *seconds).min();
+        let soonest = self
+            .refusals()
+            .values()
+            .filter_map(|(_, refusal)| refusal.retry_after_secs)
+            .min();
         match soonest {
             Some(seconds) if failure.id == ErrorId::TooManySessions => failure.again_in(seconds),
             _ => failure,
         }
     }
 
-    /// The next launcher for a session that `placement`'s launcher refuses as one too many: that it is full, or its
-    /// processors or memory are, may not have been known here.
+    /// The next launcher for a session that `placement`'s launcher does not take: that it is full, stopping or dead may
+    /// not have been known here.
     pub(crate) async fn instead_of(
         &self,
         placement: &Placement,
         refusal: &Failure,
         need: Need<'_>,
     ) -> Option<Placement> {
-        if refusal.id != ErrorId::TooManySessions {
-            return None;
+        match refusal.id {
+            ErrorId::TooManySessions | ErrorId::ServerStopping | ErrorId::NoLauncher => {}
+            _ => return None,
         }
-        let said = (Instant::now(), refusal.retry_after_secs);
+        let said = (Instant::now(), refusal.clone());
         self.refusals().insert(placement.launcher.clone(), said);
         let next = self.place(need).await.ok()?;
         tracing::info!(from = %placement.launcher, to = %next.launcher, %refusal, "tried on the next launcher");
         Some(next)
     }
 
-    fn refusals(&self) -> MutexGuard<'_, HashMap<ServiceName, (Instant, Option<u32>)>> {
+    fn refusals(&self) -> MutexGuard<'_, HashMap<ServiceName, (Instant, Failure)>> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_refused(&self, launcher: &ServiceName) -> bool {
+    fn refusal_of(&self, launcher: &ServiceName) -> Option<ErrorId> {
         let mut refusals = self.refusals();
         refusals.retain(|_, (at, _)| at.elapsed() < REFUSAL);
-        refusals.contains_key(launcher)
+        refusals.get(launcher).map(|(_, refusal)| refusal.id)
+    }
+
+    /// True if a source of that pipeline is started again when it breaks.
+    pub(crate) async fn restarts(&self, pipeline: &str) -> bool {
+        let launchers = self.look().await;
+        let mut known = launchers.iter().flat_map(|launcher| &launcher.pipelines);
+        known.any(|info| info.name == pipeline && info.kind == PipelineKind::Source && info.restarts)
     }
 
     /// What launchers say keeps their workers from running.
     pub(crate) async fn worker_trouble(&self) -> Option<String> {
-        let names = self.orchestrator.services(kind::MEDIA_BRIDGE);
+        // Those for workers only are not registered.
+        let names = self.inventa.telling(kind::MEDIA_BRIDGE).await.unwrap_or_default();
         let infos = join_all(names.iter().map(|name| self.inventa.info(name))).await;
         let mut troubles = infos
             .into_iter()
@@ -314,19 +333,55 @@ impl Launchers {
     }
 }
 
-/// Ends the sessions of launchers that are lost.
-pub(crate) async fn watch(orchestrator: Orchestrator, hub: Arc<Hub>, shutdown: CancellationToken) {
+/// Tells the sessions of launchers that are lost. One that was only cut off from Redis runs them still when it is back:
+/// nobody wants them then.
+pub(crate) async fn watch(services: Arc<Services>) {
+    let Launchers {
+        orchestrator, hub, ..
+    } = &services.launchers;
     let mut events = orchestrator.events();
-    while let Some(event) = shutdown.run_until_cancelled(events.recv()).await {
-        match event {
+    let mut left: HashMap<ServiceName, (Instant, Vec<String>)> = HashMap::new();
+    while let Some(event) = services.shutdown.run_until_cancelled(events.recv()).await {
+        let lost = match event {
             Ok(ServiceEvent::Lost(name)) => hub.lose(|launcher| *launcher == name),
-            Ok(ServiceEvent::Registered(_)) => {}
+            Ok(ServiceEvent::Registered(name)) => {
+                if let Some((_, sessions)) = left.remove(&name) {
+                    services
+                        .tasks
+                        .spawn(stop_left(Arc::clone(&services), name, sessions));
+                }
+                continue;
+            }
             Err(RecvError::Lagged(_)) => {
                 let living = orchestrator.services(kind::MEDIA_BRIDGE);
-                hub.lose(|launcher| !living.contains(launcher));
+                hub.lose(|launcher| !living.contains(launcher))
             }
             Err(RecvError::Closed) => return,
+        };
+        left.retain(|_, (since, _)| since.elapsed() < LEFT_BEHIND);
+        for (launcher, session) in lost {
+            let (_, sessions) = left
+                .entry(launcher)
+                .or_insert_with(|| (Instant::now(), Vec::new()));
+            sessions.push(session);
         }
+    }
+}
+
+/// Ends what a launcher runs that was thought lost.
+async fn stop_left(services: Arc<Services>, launcher: ServiceName, sessions: Vec<String>) {
+    let placement = Placement { launcher, v1: false };
+    for session in sessions {
+        if services.hub.runs_on(&session, &placement.launcher) {
+            continue;
+        }
+        match services.launchers.stop(&placement, session.clone()).await {
+            Ok(()) => {
+                tracing::warn!(session, launcher = %placement.launcher, "stopped: its launcher had been lost")
+            }
+            Err(failure) => tracing::debug!(session, %failure, "nothing was left of it"),
+        }
+        services.book.renew(&session);
     }
 }
 

@@ -8,7 +8,7 @@
 //! | `keeper` | sessions that no connection looks after: of REST, WHIP and WHEP |
 //! | `hub` | which session is which connection's |
 //! | `launchers` | who runs a session, and the calls to it |
-//! | `predictions`, `bridge` | results on their way to the session they belong to |
+//! | `predictions` | results on their way to the session they belong to |
 //! | `tenants` | who may join |
 //! | `book` | what is known of each session |
 //! | `rest` | the API under `/api/v1` |
@@ -17,7 +17,6 @@
 //! | `server`, `ready`, `metrics`, `ui` | HTTP |
 
 mod book;
-mod bridge;
 pub mod config;
 mod hub;
 mod keeper;
@@ -42,6 +41,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sightline_inventa::{Inventa, connection};
 use sightline_protocol::inventa::{ServiceName, kind};
+use sightline_service::bridge;
 use sightline_service::redis::Server;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -118,15 +118,15 @@ async fn connect(
     config: &Config,
     shutdown: &CancellationToken,
     inventa_shutdown: &CancellationToken,
-) -> redis::RedisResult<Arc<Services>> {
-    let client = config.redis.client().clone();
-    let tenants = Tenants::new(connection::commands(&client).await?);
+) -> anyhow::Result<Arc<Services>> {
+    let redis = &config.redis;
+    let tenants = Tenants::new(redis.commands(connection::COMMAND_TIMEOUT).await?);
     tenants.ensure().await?;
 
     let book = Arc::new(Book::default());
     let hub = Arc::new(Hub::new(Arc::clone(&book)));
     let mut inventa_config = sightline_inventa::Config::new(
-        client.clone(),
+        redis.clone(),
         ServiceName::new(kind::SIGNALING, config.id.as_str()),
     );
     // v1's parts know one signaling service only, and it has no id.
@@ -140,19 +140,14 @@ async fn connect(
     let orchestrator = inventa.orchestrate().await?;
 
     let tasks = TaskTracker::new();
-    tasks.spawn(launchers::watch(
-        orchestrator.clone(),
-        Arc::clone(&hub),
-        shutdown.clone(),
-    ));
-    tasks.spawn(bridge::run(client.clone(), config.id.clone(), shutdown.clone()));
-    let predictions = Predictions::start(client, Arc::clone(&hub), shutdown.clone(), &tasks).await?;
+    tasks.spawn(bridge::run(redis.clone(), config.id.clone(), shutdown.clone()));
+    let predictions = Predictions::start(redis.clone(), Arc::clone(&hub), shutdown.clone(), &tasks).await?;
     let settings = session::Settings {
         reply_to: inventa.name().to_string(),
         ice_servers: config.ice_servers.clone(),
         wall_clock: std::time::SystemTime::now,
     };
-    Ok(Arc::new(Services {
+    let services = Arc::new(Services {
         settings: Arc::new(settings),
         launchers: Launchers::new(inventa, orchestrator, Arc::clone(&hub)),
         hub,
@@ -164,7 +159,9 @@ async fn connect(
         connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         shutdown: shutdown.clone(),
         tasks,
-    }))
+    });
+    services.tasks.spawn(launchers::watch(Arc::clone(&services)));
+    Ok(services)
 }
 
 fn redis_advice(redis: &Server) -> String {

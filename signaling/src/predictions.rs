@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use redis::Msg;
 use redis::aio::PubSub;
-use redis::{Msg, RedisResult};
 use serde_json::Value;
-use sightline_inventa::connection::{self, Backoff, COMMAND_TIMEOUT, bounded};
+use sightline_inventa::connection::{Backoff, COMMAND_TIMEOUT, bounded};
 use sightline_protocol::keys;
 use sightline_protocol::prediction::PredictionHeader;
+use sightline_service::redis::{Error, Server};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -34,15 +35,15 @@ enum Command {
 
 impl Predictions {
     pub(crate) async fn start(
-        client: redis::Client,
+        redis: Server,
         hub: Arc<Hub>,
         shutdown: CancellationToken,
         tasks: &TaskTracker,
-    ) -> RedisResult<Self> {
-        let pubsub = connection::pubsub(&client).await?;
+    ) -> Result<Self, Error> {
+        let pubsub = redis.subscribe_all(&[]).await?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let reader = Reader {
-            client,
+            redis,
             hub,
             commands: receiver,
             channels: HashSet::new(),
@@ -68,7 +69,7 @@ impl Predictions {
 }
 
 struct Reader {
-    client: redis::Client,
+    redis: Server,
     hub: Arc<Hub>,
     commands: mpsc::UnboundedReceiver<Command>,
     /// What should be subscribed, whatever becomes of the connection.
@@ -95,16 +96,12 @@ impl Reader {
         }
     }
 
-    async fn connect(&mut self) -> RedisResult<PubSub> {
-        let mut pubsub = connection::pubsub(&self.client).await?;
+    async fn connect(&mut self) -> Result<PubSub, Error> {
         while let Ok(command) = self.commands.try_recv() {
             self.note(command);
         }
-        if !self.channels.is_empty() {
-            let channels: Vec<&String> = self.channels.iter().collect();
-            bounded(COMMAND_TIMEOUT, pubsub.subscribe(channels)).await?;
-        }
-        Ok(pubsub)
+        let channels: Vec<&str> = self.channels.iter().map(String::as_str).collect();
+        self.redis.subscribe_all(&channels).await
     }
 
     fn note(&mut self, command: Command) {

@@ -411,7 +411,7 @@ impl Session {
             "the launcher `{}` that ran this session is gone; start again to get another one",
             launcher.launcher
         );
-        let failure = Failure::new(ErrorId::SessionFailed, message);
+        let failure = Failure::new(ErrorId::NoLauncher, message);
         self.end(SessionPhase::Failed, Some(failure), false, now)
     }
 

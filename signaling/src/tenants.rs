@@ -1,9 +1,9 @@
 //! Who may join: v1's tenants, a hash in Redis.
 
-use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, RedisResult};
 use sightline_protocol::keys::TENANTS;
 use sightline_protocol::{ErrorId, Failure};
+use sightline_service::redis::Commands;
 
 /// Exist after the first start, as in v1.
 const INITIAL: [(&str, &str); 5] = [
@@ -16,11 +16,11 @@ const INITIAL: [(&str, &str); 5] = [
 
 #[derive(Clone)]
 pub(crate) struct Tenants {
-    commands: ConnectionManager,
+    commands: Commands,
 }
 
 impl Tenants {
-    pub(crate) fn new(commands: ConnectionManager) -> Self {
+    pub(crate) fn new(commands: Commands) -> Self {
         Self { commands }
     }
 
@@ -51,7 +51,8 @@ impl Tenants {
         }
     }
 
+    /// Whether they can be read, and so sessions be joined.
     pub(crate) async fn ping(&self) -> RedisResult<()> {
-        redis::cmd("PING").query_async(&mut self.commands.clone()).await
+        self.commands.clone().exists(TENANTS).await
     }
 }

@@ -144,6 +144,73 @@ async fn every_end_is_visible() {
 }
 
 #[tokio::test]
+async fn a_source_goes_on_with_another_launcher() {
+    let scene = Scene::new().await;
+    let mut first = Service::launcher(&scene.redis, "a").await;
+    let mut second = Service::launcher(&scene.redis, "b").await;
+    let id = start(&scene, &mut first).await;
+    tell(&first, &id, "connected").await;
+    for timestamp in ["5000", "6000"] {
+        publish(&scene, &id, timestamp).await;
+    }
+    first.stop().await;
+    let again = second.expect("session-start").await.json();
+    assert_eq!(
+        (&again["session"], &again["params"]),
+        (&json!(id), &json!({"uri": "http://a/"}))
+    );
+    eventually("it is started again", async || {
+        let seen = session(&scene, &id).await;
+        (&seen["state"], &seen["launcher"]) == (&json!("QUEUED"), &json!("svc:mb:b"))
+    })
+    .await;
+    let seen = session(&scene, &id).await;
+    assert_eq!(
+        (&seen["restarts"], &seen["last_error"]["id"]),
+        (&json!(1), &json!("no-launcher"))
+    );
+    // What the first one left running is not wanted when that comes back, and its frames' numbers are forgotten.
+    let mut first = Service::launcher(&scene.redis, "a").await;
+    assert_eq!(first.expect("session-stop").await.json(), json!({"session": id}));
+    tell(&second, &id, "connected").await;
+    publish(&scene, &id, "100").await;
+    eventually("its frames are counted on", async || {
+        session(&scene, &id).await["frames"] == 3
+    })
+    .await;
+
+    // A launcher that stops in order ends its sessions itself, and takes no more.
+    let event = json!({
+        "session": id, "state": "ended", "reason": {"id": "server-stopping", "message": "try again"},
+    });
+    second.call_signaling("session-event", event).await.unwrap();
+    assert_eq!(first.expect("session-start").await.json()["session"], json!(id));
+    eventually("the first has it again", async || {
+        session(&scene, &id).await["launcher"] == "svc:mb:a"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_source_that_is_stopped_while_it_moves_does_not_run_on() {
+    let scene = Scene::new().await;
+    let mut first = Service::launcher(&scene.redis, "a").await;
+    let mut second = Service::launcher(&scene.redis, "b").await;
+    let slow = json!({"uri": "http://a/", "fps": support::launcher::SLOW_FPS});
+    let response = post(&scene, &json!({"pipeline": "uri-detect", "params": slow})).await;
+    let id = response.json()["id"].as_str().unwrap().to_owned();
+    first.expect("session-start").await;
+    first.stop().await;
+    second.expect("session-start").await;
+    let response = send(scene.address, "DELETE", &format!("/api/v1/sessions/{id}"), "", "").await;
+    assert_eq!(response.json()["state"], "ABORTED");
+    for _asked in ["by the request", "because it has started all the same"] {
+        assert_eq!(second.expect("session-stop").await.json(), json!({"session": id}));
+    }
+    assert_eq!(session(&scene, &id).await["state"], "ABORTED");
+}
+
+#[tokio::test]
 async fn sessions_of_the_websocket_are_listed_and_can_be_stopped() {
     let (scene, mut launcher, _worker) = Scene::ready().await;
     let mut client = scene.client().await;

@@ -4,7 +4,15 @@ use std::path::PathBuf;
 
 use glib::prelude::*;
 use gst::prelude::*;
+use sightline_protocol::keys;
 use sightline_redis::{DEFAULT_URL, Error, Server, Tls, default_url};
+
+/// The environment's `SIGHTLINE_SHARDS`, or 0: frames are not spread over streams.
+pub(crate) fn default_shards() -> u32 {
+    let set = std::env::var("SIGHTLINE_SHARDS").ok();
+    let shards = set.and_then(|text| text.parse().ok()).unwrap_or(0);
+    u32::min(shards, keys::MAX_SHARDS)
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
@@ -31,7 +39,9 @@ impl Address {
             .nick("URL")
             .blurb(
                 "Where Redis is: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, or \
-                 unix:///PATH; ?protocol=resp3 for RESP3; the environment's REDIS_URL where it is set",
+                 unix:///PATH; ?protocol=resp3 for RESP3; redis-cluster://[[USER]:PASSWORD@]HOST[:PORT],… for a \
+                 cluster; redis-sentinel://[[USER]:PASSWORD@]HOST[:PORT],…[/DB]?sentinelServiceName=NAME; the \
+                 environment's REDIS_URL where it is set",
             )
             .default_value(Some(DEFAULT_URL))
             .mutable_ready()

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use glib::prelude::*;
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
-use sightline_redis::Backoff;
+use redis::{Cmd, Pipeline, RedisError, Value};
 pub(crate) use sightline_redis::runtime::{spawn, wait};
-pub(crate) use sightline_redis::{Error, Server, describe};
+use sightline_redis::{Backoff, is_lost};
+pub(crate) use sightline_redis::{Connection, Error, Server, describe};
 
 /// A warning is told to people at most this often.
 const WARNING_INTERVAL: Duration = Duration::from_secs(5);
@@ -45,10 +44,7 @@ impl fmt::Display for CommandError {
 }
 
 /// Runs the commands of a [`pipe`], all of them; the first error is the result.
-pub(crate) async fn execute(
-    connection: &mut MultiplexedConnection,
-    pipeline: &Pipeline,
-) -> Result<(), CommandError> {
+pub(crate) async fn execute(connection: &mut Connection, pipeline: &Pipeline) -> Result<(), CommandError> {
     let results: Vec<Result<Value, RedisError>> = pipeline.query_async(connection).await?;
     for (command, result) in pipeline.cmd_iter().zip(results) {
         result.map_err(|error| CommandError {
@@ -83,19 +79,12 @@ pub(crate) enum Severity {
 
 impl Severity {
     pub(crate) fn of(error: &RedisError) -> Self {
-        use ServerErrorKind as Kind;
-        match error.kind() {
-            ErrorKind::Server(
-                Kind::BusyLoading | Kind::ReadOnly | Kind::MasterDown | Kind::ClusterDown | Kind::TryAgain,
-            ) => Self::Lost,
-            ErrorKind::Server(_) | ErrorKind::Extension => match error.code() {
-                Some("OOM") => Self::Full,
-                // UNBLOCKED: the stream was deleted while a read waited for it.
-                Some("NOGROUP" | "UNBLOCKED") => Self::NoGroup,
-                Some("MISCONF" | "NOREPLICAS") => Self::Lost,
-                _ => Self::Permanent,
-            },
-            _ => Self::Lost,
+        match error.code() {
+            _ if is_lost(error) => Self::Lost,
+            Some("OOM") => Self::Full,
+            // UNBLOCKED: the stream was deleted while a read waited for it.
+            Some("NOGROUP" | "UNBLOCKED") => Self::NoGroup,
+            _ => Self::Permanent,
         }
     }
 }
@@ -157,7 +146,7 @@ pub(crate) struct LinkState {
 pub(crate) struct Link {
     server: Server,
     response_timeout: Duration,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     backoff: Backoff,
     state: Arc<LinkState>,
     reporter: Reporter,
@@ -166,7 +155,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(
         server: Server,
-        connection: MultiplexedConnection,
+        connection: Connection,
         response_timeout: Duration,
         state: Arc<LinkState>,
         reporter: Reporter,
@@ -186,7 +175,7 @@ impl Link {
     }
 
     /// The connection, if need be after waiting until there is one again. Safe to drop while it waits.
-    pub(crate) async fn connection(&mut self) -> MultiplexedConnection {
+    pub(crate) async fn connection(&mut self) -> Connection {
         loop {
             if let Some(connection) = &self.connection {
                 return connection.clone();

@@ -13,7 +13,7 @@
 //! | `slot` | hands one item at a time between a streaming thread and a task |
 //! | `publisher`, `credits` | the sink's task |
 //! | `answers` | what workers answer to a session, for the sink and the join |
-//! | `reader`, `reclaim`, `entry`, `jpeg` | the source's tasks |
+//! | `reader`, `turns`, `reclaim`, `entry`, `jpeg` | the source's tasks |
 //! | `subscription` | listening to a channel |
 //! | `video` | what both ends of an encoded picture must agree on |
 //! | `fuzz` | an entry's way through the sources, without a Redis |
@@ -36,6 +36,7 @@ mod redisvideosink;
 mod redisvideosrc;
 mod slot;
 mod subscription;
+mod turns;
 mod video;
 
 #[doc(hidden)]

@@ -39,6 +39,8 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) stream: String,
+    /// Over how many streams sessions are spread; 0: one.
+    pub(crate) shards: u32,
     pub(crate) max_length: u32,
     pub(crate) max_in_flight: usize,
     pub(crate) expiry: Duration,
@@ -87,6 +89,7 @@ pub(crate) struct Publisher {
 #[derive(Default)]
 struct Session {
     id: String,
+    stream: String,
     next_seq: u64,
 }
 
@@ -195,6 +198,7 @@ impl Publisher {
     async fn enter(&mut self, session: &str) {
         self.session = Session {
             id: session.to_owned(),
+            stream: keys::shard_of(&self.config.stream, session, self.config.shards),
             next_seq: 0,
         };
         self.credits.clear();
@@ -233,7 +237,7 @@ impl Publisher {
     }
 
     /// Writes, announces and acknowledges in one round trip. Not as a transaction: in a cluster the streams live
-    /// on different nodes.
+    /// on different nodes, which are asked at the same time.
     async fn answer(&mut self, answer: &Answer) {
         let Answer { prediction, entry } = answer;
         let mut pipeline = connection::pipe();
@@ -254,10 +258,18 @@ impl Publisher {
         }
     }
 
+    /// Where a session's frames go; what has no session in this sense, answers, goes to the one stream.
+    fn stream(&self) -> &str {
+        match &*self.session.stream {
+            "" => &self.config.stream,
+            stream => stream,
+        }
+    }
+
     fn add<'a>(&self, pipeline: &'a mut Pipeline) -> &'a mut Pipeline {
         pipeline
             .cmd("XADD")
-            .arg(&self.config.stream)
+            .arg(self.stream())
             .arg("MAXLEN")
             .arg("~")
             .arg(self.config.max_length)
@@ -287,7 +299,7 @@ impl Publisher {
                     self.reporter.warn(format_args!(
                         "Redis at {} is full and takes nothing into `{}`: give it more `maxmemory`, or write less",
                         self.link.server(),
-                        self.config.stream,
+                        self.stream(),
                     ));
                     return Written::No;
                 }

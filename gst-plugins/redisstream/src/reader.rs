@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Value};
 use sightline_protocol::unix_micros;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{self, Error, Link, LinkState, Reporter, Server, Severity};
+use crate::connection::{self, Connection, Error, Link, LinkState, Reporter, Server, Severity};
 use crate::entry::{self, AgeLimits, DeadReason, Frame, RawEntry, Verdict};
 use crate::reclaim::Reclaimer;
 use crate::slot::Slot;
+use crate::turns::Turns;
 
 /// How long Redis holds a read that finds nothing.
 const BLOCK: Duration = Duration::from_secs(1);
@@ -21,6 +21,8 @@ const BLOCK: Duration = Duration::from_secs(1);
 /// that is silent for this long is dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// So many streams are named in a message.
+const NAMED: usize = 3;
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
@@ -49,16 +51,22 @@ struct Reader {
     slot: Arc<Slot<Frame>>,
     /// For this task alone: a waiting read stops all that is sent after it.
     link: Link,
+    turns: Turns,
     queue: VecDeque<RawEntry>,
     stats: Arc<Stats>,
     reporter: Reporter,
 }
 
 impl Config {
-    fn describe(&self, error: &RedisError) -> String {
+    fn describe(&self, streams: &[impl AsRef<str>], error: &RedisError) -> String {
+        let named: Vec<&str> = streams.iter().take(NAMED).map(AsRef::as_ref).collect();
+        let others = match streams.len() - named.len() {
+            0 => String::new(),
+            others => format!(" and {others} others"),
+        };
         format!(
-            "cannot read `{}` as group `{}`: {}",
-            self.streams.join("`, `"),
+            "cannot read `{}`{others} as group `{}`: {}",
+            named.join("`, `"),
             self.group,
             connection::describe(error)
         )
@@ -81,9 +89,9 @@ pub(crate) fn start_and_wait(
         let config = Arc::new(config);
         let (mut reading, writing) =
             tokio::try_join!(server.connect(READ_TIMEOUT), server.connect(WRITE_TIMEOUT))?;
-        create_groups(&mut reading, &config)
+        create_groups(&mut reading, &config.group, &config.streams)
             .await
-            .map_err(|error| server.refused(&config.describe(&error)))?;
+            .map_err(|error| server.refused(&config.describe(&config.streams, &error)))?;
         let reading = Link::new(
             server.clone(),
             reading,
@@ -94,10 +102,12 @@ pub(crate) fn start_and_wait(
         // Counted once, by the reading connection.
         let writing = Link::new(server, writing, WRITE_TIMEOUT, Arc::default(), reporter.clone());
         let reclaimer = Reclaimer::new(config.clone(), writing, stats.clone(), reporter.clone());
+        let turns = Turns::new(config.streams.len());
         let reader = Reader {
             config,
             slot,
             link: reading,
+            turns,
             queue: VecDeque::new(),
             stats,
             reporter,
@@ -150,45 +160,75 @@ impl Reader {
         }
     }
 
+    /// Brings entries of one stream into the queue, or none after a while.
+    ///
+    /// While there is work, a read asks one stream after the other and does not wait, so that it never brings more than
+    /// is wanted here and now; only when all are empty it waits for all of them.
     async fn read(&mut self) -> Result<(), Failed> {
+        let due = self.turns.due(Instant::now());
+        let streams = self.config.streams.len();
+        if streams > 1 {
+            for &turn in &due {
+                if self.ask(&[turn], None).await? {
+                    return Ok(());
+                }
+            }
+        }
+        if !self.link.server().is_cluster() {
+            self.ask(&due, Some(BLOCK)).await?;
+            return Ok(());
+        }
+        // In a cluster no read can wait for several.
+        match due[..] {
+            [turn] if streams == 1 => drop(self.ask(&[turn], Some(BLOCK)).await?),
+            _ => tokio::time::sleep(self.turns.pause(Instant::now())).await,
+        }
+        Ok(())
+    }
+
+    /// Asks streams for entries; whether there were any.
+    async fn ask(&mut self, turns: &[usize], block: Option<Duration>) -> Result<bool, Failed> {
         let mut connection = self.link.connection().await;
-        let Config {
-            streams,
-            group,
-            consumer,
-            count,
-            ..
-        } = &*self.config;
+        let config = self.config.clone();
+        let streams: Vec<&str> = turns.iter().map(|turn| &*config.streams[*turn]).collect();
         let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(group).arg(consumer);
-        command
-            .arg("COUNT")
-            .arg(*count)
-            .arg("BLOCK")
-            .arg(BLOCK.as_millis() as u64);
-        command.arg("STREAMS").arg(streams);
-        for _ in streams {
+        command.arg("GROUP").arg(&config.group).arg(&config.consumer);
+        command.arg("COUNT").arg(config.count);
+        if let Some(block) = block {
+            command.arg("BLOCK").arg(block.as_millis() as u64);
+        }
+        command.arg("STREAMS").arg(&streams);
+        for _ in &streams {
             command.arg(">");
         }
-        match command.query_async::<Value>(&mut connection).await {
+        let error = match command.query_async::<Value>(&mut connection).await {
             Ok(reply) => {
                 self.link.healthy();
                 let entries = entry::streams(reply, unix_micros());
-                self.stats
-                    .received
-                    .fetch_add(entries.len() as u64, Ordering::Relaxed);
+                let received = &self.stats.received;
+                received.fetch_add(entries.len() as u64, Ordering::Relaxed);
+                let last = entries.last().map(|entry| &entry.stream);
+                let fruitful = last.and_then(|name| config.streams.iter().position(|stream| stream == name));
+                self.turns.answered(turns, fruitful, Instant::now());
                 self.queue.extend(entries);
-                Ok(())
+                return Ok(fruitful.is_some());
             }
             Err(error) if Severity::of(&error) == Severity::NoGroup => {
                 tokio::time::sleep(PAUSE_AFTER_ERROR).await;
-                match create_groups(&mut connection, &self.config).await {
-                    Ok(()) => Ok(()),
-                    Err(error) => self.mishap(error).await,
+                match create_groups(&mut connection, &config.group, &streams).await {
+                    Ok(()) => return Ok(false),
+                    Err(error) => error,
                 }
             }
-            Err(error) => self.mishap(error).await,
+            Err(error) => error,
+        };
+        if self.link.server().is_cluster() {
+            // The others may be on nodes that live.
+            self.turns.failed(turns, Instant::now());
         }
+        let cause = config.describe(&streams, &error);
+        self.mishap(&error, cause).await?;
+        Ok(false)
     }
 
     /// Finishes entries. What cannot be written now stays pending and is reclaimed.
@@ -196,16 +236,11 @@ impl Reader {
         let mut connection = self.link.connection().await;
         match connection::execute(&mut connection, pipeline).await {
             Ok(()) => Ok(()),
-            Err(failed) => self.mishap_of(&failed.error, failed.to_string()).await,
+            Err(failed) => self.mishap(&failed.error, failed.to_string()).await,
         }
     }
 
-    async fn mishap(&mut self, error: RedisError) -> Result<(), Failed> {
-        let cause = self.config.describe(&error);
-        self.mishap_of(&error, cause).await
-    }
-
-    async fn mishap_of(&mut self, error: &RedisError, cause: String) -> Result<(), Failed> {
+    async fn mishap(&mut self, error: &RedisError, cause: String) -> Result<(), Failed> {
         match Severity::of(error) {
             Severity::Lost => {
                 self.link.lost(error);
@@ -231,22 +266,36 @@ impl Reader {
 ///
 /// The group begins at the stream's beginning: what lies there is expired and is deleted in passing, so that the
 /// stream's length is the backlog. Beginning at its end would leave frames that nobody ever removes.
-async fn create_groups(connection: &mut MultiplexedConnection, config: &Config) -> Result<(), RedisError> {
-    for stream in &config.streams {
+///
+/// In a cluster, what cannot be reached now is left to be met in reading, unless it is everything.
+async fn create_groups(
+    connection: &mut Connection,
+    group: &str,
+    streams: &[impl AsRef<str>],
+) -> Result<(), RedisError> {
+    let mut unreachable = Vec::new();
+    for stream in streams {
         let created = redis::cmd("XGROUP")
             .arg("CREATE")
-            .arg(stream)
-            .arg(&config.group)
+            .arg(stream.as_ref())
+            .arg(group)
             .arg("0")
             .arg("MKSTREAM")
             .query_async::<()>(connection)
             .await;
         match created {
-            Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
-            _ => {}
+            Ok(()) => {}
+            Err(error) if error.code() == Some("BUSYGROUP") => {}
+            Err(error) if connection.is_cluster() && Severity::of(&error) == Severity::Lost => {
+                unreachable.push(error);
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+    match unreachable.pop() {
+        Some(error) if unreachable.len() + 1 == streams.len() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn dead_letter_text(entry: &RawEntry, config: &Config, reason: &DeadReason) -> String {

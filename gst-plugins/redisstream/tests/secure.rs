@@ -3,6 +3,8 @@
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../protocol/redis/tests/support/mod.rs"]
+mod servers;
 mod support;
 
 use std::path::PathBuf;
@@ -19,11 +21,13 @@ const BOTH: &str = "appsrc name=in format=time caps=image/jpeg
     redisstreamsrc name=src ! jpegdec ! videoconvert ! redisstreamsink name=answers payload=detections";
 const SINK: &str =
     "appsrc name=in format=time caps=image/jpeg ! redisstreamsink name=sink participant-id=abc";
+const WORKER: &str =
+    "redisstreamsrc name=src ! jpegdec ! videoconvert ! redisstreamsink name=answers payload=detections";
 const SOURCE: &str = "redisstreamsrc name=src ! fakesink";
 
 /// What the documentation tells an operator to allow.
-const SESSION_RIGHTS: &str = "~images &predictions:* +ping +xadd +subscribe";
-const WORKER_RIGHTS: &str = "~images ~images:dead ~predictions &predictions:* \
+const SESSION_RIGHTS: &str = "~images ~images:{*} &predictions:* +ping +xadd +subscribe";
+const WORKER_RIGHTS: &str = "~images ~images:{*} ~images:dead ~predictions &predictions:* \
     +ping +xgroup|create +xreadgroup +xautoclaim +xack +xdel +xadd +publish";
 
 const PICTURE_RIGHTS: &str = "~video:* &video:* +ping +xadd +pexpire +subscribe";
@@ -89,10 +93,14 @@ impl Authority {
 
     /// A Redis that shows the certificate `server`, and the port it listens on.
     fn redis(&self, clients: &str) -> (Redis, u16) {
+        self.redis_with(clients, &[])
+    }
+
+    fn redis_with(&self, clients: &str, more: &[&str]) -> (Redis, u16) {
         let port = free_port();
         let (number, cert, key) = (port.to_string(), self.path("server.pem"), self.path("server.key"));
         let ca = self.path("ca.pem");
-        let redis = Redis::start_with(&[
+        let own = [
             "--tls-port",
             &number,
             "--tls-cert-file",
@@ -103,8 +111,8 @@ impl Authority {
             &ca,
             "--tls-auth-clients",
             clients,
-        ]);
-        (redis, port)
+        ];
+        (Redis::start_with(&[&own, more].concat()), port)
     }
 }
 
@@ -264,10 +272,7 @@ fn user(redis: &Redis, name: &str, rights: &str) -> String {
 fn users_need_no_more_rights_than_documented() {
     let redis = Redis::start();
     let session = Pipeline::parse(&user(&redis, "session", SESSION_RIGHTS), SINK);
-    let worker = Pipeline::parse(
-        &user(&redis, "worker", WORKER_RIGHTS),
-        "redisstreamsrc name=src ! jpegdec ! videoconvert ! redisstreamsink name=answers payload=detections",
-    );
+    let worker = Pipeline::parse(&user(&redis, "worker", WORKER_RIGHTS), WORKER);
     worker.set_state(gst::State::Playing).unwrap();
     round_trip(&session);
     // Its rights suffice for what goes wrong too.
@@ -276,6 +281,66 @@ fn users_need_no_more_rights_than_documented() {
     wait_for("the dead letter", || len(&mut connection, "images:dead") == 1);
     worker.no_error();
     nothing_was_refused(&mut connection);
+}
+
+/// Plays a session and a worker until the session has answers.
+fn round_trip_as_users(session: &str, worker: &str, properties: &str) {
+    let worker = Pipeline::parse(worker, &with(WORKER, properties));
+    if worker.set_state(gst::State::Playing).is_err() {
+        panic!("{}", worker.error());
+    }
+    round_trip(&Pipeline::parse(session, &with(SINK, properties)));
+    worker.no_error();
+}
+
+#[test]
+fn a_cluster_may_ask_for_tls_and_users() {
+    let authority = Authority::new("ours");
+    authority.certify("server", &["127.0.0.1"]);
+    let bus = free_port().to_string();
+    let cluster = [
+        "--cluster-enabled",
+        "yes",
+        "--tls-cluster",
+        "yes",
+        "--cluster-port",
+        &bus,
+    ];
+    let (redis, port) = authority.redis_with("no", &cluster);
+    let mut connection = redis.connect();
+    let mut add_slots = redis::cmd("CLUSTER");
+    add_slots.arg("ADDSLOTSRANGE").arg(0).arg(16383);
+    let () = add_slots.query(&mut connection).unwrap();
+    wait_for("the cluster", || {
+        let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut connection).unwrap();
+        info.contains("cluster_state:ok")
+    });
+    let url = |name: &str, rights: &str| {
+        user(&redis, name, &format!("{rights} +cluster|slots"));
+        format!("rediss-cluster://{name}:secret@127.0.0.1:{port}")
+    };
+    let ca = format!("tls-ca-file={}", authority.path("ca.pem"));
+    let (session, worker) = (url("session", SESSION_RIGHTS), url("worker", WORKER_RIGHTS));
+    round_trip_as_users(&session, &worker, &ca);
+    nothing_was_refused(&mut connection);
+    let text = refused(&session, SINK);
+    assert!(text.contains("rediss-cluster://session:***@127.0.0.1"), "{text}");
+}
+
+#[test]
+fn a_sentinels_master_may_ask_for_users() {
+    let servers = servers::Watched::start();
+    let url = |name: &str, rights: &str| {
+        let () = servers.master.run(&format!(
+            "ACL SETUSER {name} on >secret resetchannels {rights} +role"
+        ));
+        servers
+            .url()
+            .replace("redis-sentinel://", &format!("redis-sentinel://{name}:secret@"))
+    };
+    let (session, worker) = (url("session", SESSION_RIGHTS), url("worker", WORKER_RIGHTS));
+    round_trip_as_users(&session, &worker, "");
+    nothing_was_refused(&mut servers.master.connect());
 }
 
 fn nothing_was_refused(connection: &mut redis::Connection) {

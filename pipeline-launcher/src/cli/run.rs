@@ -11,7 +11,7 @@ use sightline_service::redis::RedisArgs;
 
 use super::live::Live;
 use super::serve;
-use crate::config::Folders;
+use crate::config::{Folders, ShardArgs};
 use crate::control::{Command, Network, Report, Start};
 use crate::description::{self, Description, Problem, Severity, installed};
 use crate::models::Models;
@@ -30,6 +30,8 @@ pub struct RunArgs {
     pub identity: String,
     #[command(flatten)]
     pub redis: RedisArgs,
+    #[command(flatten)]
+    pub sharding: ShardArgs,
     #[command(flatten)]
     pub folders: Folders,
 }
@@ -52,8 +54,8 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         .fill_in_models(&models, &default.name)
         .map_err(anyhow::Error::msg)?;
 
-    let env = args.redis.url().map(|url| ("REDIS_URL".to_owned(), url));
-    let spares = Spares::new(std::env::current_exe()?, env.into_iter().collect());
+    let environment = serve::child_environment(args.redis.url(), args.sharding.shards);
+    let spares = Spares::new(std::env::current_exe()?, environment);
     let mut process = spares.take_last().await?;
     let start = Start {
         pipeline,

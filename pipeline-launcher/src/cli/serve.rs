@@ -12,6 +12,7 @@ use sightline_inventa::{CallError, Config, Inventa};
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::keys;
 use sightline_protocol::rpc::{Params, PipelineKind, SessionCandidate, info, method};
+use sightline_service::bridge;
 use sightline_service::redis::Server;
 use sightline_service::{host, metrics as service_metrics, service_id};
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use crate::config::{ServeArgs, Workers};
 use crate::description::catalogue::Catalogue;
 use crate::description::{Replicas, Worker, launch};
 use crate::models::{BUILT_IN, Model, Models};
-use crate::registration::{Registration, keep_registered};
+use crate::registration::{Registration, keep_registered, orchestrator};
 use crate::rpc::Rpc;
 use crate::supervisor::admission::Monitor;
 use crate::supervisor::exits::Exits;
@@ -39,6 +40,8 @@ const CALL: Duration = Duration::from_secs(5);
 const TELL_LAST: Duration = Duration::from_secs(3);
 /// How often the owners of sessions are looked for.
 const OWNERS_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked whether there are sessions of v1's signaling.
+const V1_OWNERS_EVERY: Duration = Duration::from_millis(500);
 /// How long Redis may take to answer.
 const REDIS_ANSWER: Duration = Duration::from_secs(2);
 
@@ -54,11 +57,11 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     let catalogue = reloader.catalogue();
     let models = Models::new(args.folders.models.clone(), args.folders.model_dir.clone());
     let (models, default) = with_default_model(models, &args.folders.model)?;
-    let client = connect(&redis_url).await?;
+    let redis = connect(&redis_url).await?;
 
     let id = service_id(args.id.as_deref())?;
     let name = ServiceName::new(kind::MEDIA_BRIDGE, &id);
-    let spares = Spares::new(exe, vec![("REDIS_URL".to_owned(), redis_url)]);
+    let spares = Spares::new(exe, child_environment(Some(redis_url), args.sharding.shards));
     let (exits, board) = (Arc::new(Exits::default()), Arc::new(Board::default()));
     let monitor = Arc::new(Monitor::default());
     let (notify, notices) = mpsc::unbounded_channel();
@@ -89,7 +92,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     };
     // Its own token: while sessions end, signaling can still be told.
     let known = CancellationToken::new();
-    let inventa = Inventa::start(Config::new(client.clone(), name.clone()), handler, known.clone())
+    let inventa = Inventa::start(Config::new(redis.clone(), name.clone()), handler, known.clone())
         .await
         .context("cannot listen for signaling")?;
     let tasks = TaskTracker::new();
@@ -100,20 +103,26 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         Arc::clone(&sessions),
         background.clone(),
     ));
+    tasks.spawn(bridge_for_v1(
+        redis.clone(),
+        id.clone(),
+        Arc::clone(&sessions),
+        background.clone(),
+    ));
     let told = told_by(&args, address, &sessions, &board, &exits);
     let page = http::Page {
         reloader: Arc::clone(&reloader),
         sessions: Arc::clone(&sessions),
         board: Arc::clone(&board),
         inventa: inventa.clone(),
-        registered: register(&inventa, told, &known, &tasks),
+        registered: register(args.admission.max_sessions, &inventa, told, &known, &tasks),
         max_sessions: args.admission.max_sessions,
         stopping: shutdown.clone(),
     };
     tasks.spawn(http::serve(page, listener, known.clone()));
 
     let registration = Registration {
-        client,
+        redis,
         tasks: tasks.clone(),
     };
     let common = Common {
@@ -166,13 +175,20 @@ fn start_workers(plans: Vec<Plan>, id: &str, tasks: &TaskTracker, until: &Cancel
 }
 
 /// Registers this launcher; the flag says when signaling knows it.
+///
+/// One that takes no sessions only tells of itself: v1's signaling knows nothing of capacities, and would choose it.
 fn register(
+    max_sessions: usize,
     inventa: &Inventa,
     told: impl Fn() -> Vec<(String, String)> + Clone + Send + Sync + 'static,
     known: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Arc<AtomicBool> {
-    let registered = Arc::new(AtomicBool::new(false));
+    let registered = Arc::new(AtomicBool::new(max_sessions == 0));
+    if max_sessions == 0 {
+        inventa.tell(told);
+        return registered;
+    }
     let (inventa, known, flag) = (inventa.clone(), known.clone(), Arc::clone(&registered));
     tasks.spawn(async move {
         keep_registered(&inventa, told, &known).await;
@@ -251,10 +267,7 @@ fn worker_plan(name: &str, args: &ServeArgs, catalogue: &Catalogue, common: &Com
     pipeline
         .fill_in_models(common.models, &common.default.name)
         .map_err(anyhow::Error::msg)?;
-    let stream = launch::elements(&pipeline.launch)
-        .iter()
-        .find(|element| element.factory == "redisstreamsrc")
-        .map(|source| source.property("stream").unwrap_or(keys::IMAGES).to_owned());
+    let streams = streams(&pipeline.launch, args.sharding.shards);
     Ok(Plan {
         pipeline,
         restart: description.restart,
@@ -263,7 +276,7 @@ fn worker_plan(name: &str, args: &ServeArgs, catalogue: &Catalogue, common: &Com
             .as_ref()
             .map_or_else(|| by_file(description.worker), Workers::replicas),
         model: common.default.name.clone(),
-        stream,
+        streams,
         spares: Arc::clone(common.spares),
         registration: common.registration.clone(),
         limits: args.limits.of_workers(),
@@ -271,6 +284,30 @@ fn worker_plan(name: &str, args: &ServeArgs, catalogue: &Catalogue, common: &Com
         exits: Arc::clone(common.exits),
         board: Arc::clone(common.board),
     })
+}
+
+/// The streams that a worker reads; `shards` where its pipeline does not say.
+fn streams(launch: &str, shards: u32) -> Vec<String> {
+    let elements = launch::elements(launch);
+    let Some(source) = elements
+        .iter()
+        .find(|element| element.factory == "redisstreamsrc")
+    else {
+        return Vec::new();
+    };
+    let shards = source
+        .property("shards")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(shards);
+    let names = source.property("stream").unwrap_or(keys::IMAGES).split(',');
+    names.flat_map(|name| keys::shards(name.trim(), shards)).collect()
+}
+
+/// What the elements of all pipelines are told.
+pub fn child_environment(redis_url: Option<String>, shards: u32) -> Vec<(String, String)> {
+    let url = redis_url.map(|url| ("REDIS_URL".to_owned(), url));
+    let shards = ("SIGHTLINE_SHARDS".to_owned(), shards.to_string());
+    url.into_iter().chain([shards]).collect()
 }
 
 fn by_file(worker: Worker) -> RangeInclusive<usize> {
@@ -302,13 +339,13 @@ pub fn with_default_model(models: Models, name: &str) -> anyhow::Result<(Models,
     }
 }
 
-/// Opens a client, and shows that Redis answers.
-async fn connect(url: &str) -> anyhow::Result<redis::Client> {
+/// A Redis that answers.
+async fn connect(url: &str) -> anyhow::Result<Server> {
     let server = Server::new(url)?;
     if let Err(error) = server.connect(REDIS_ANSWER).await {
         anyhow::bail!("{error}\nSet REDIS_URL, or leave it unset and use `up`, which starts a Redis");
     }
-    Ok(server.client().clone())
+    Ok(server)
 }
 
 /// Tells signaling what happens to its sessions, in order.
@@ -363,6 +400,28 @@ async fn call_json<T: serde::Serialize>(
     call(inventa, service, method, &[&argument]).await
 }
 
+/// Publishes what v1's workers find while there are sessions of v1's signaling, which does not: else each of their frames
+/// would count as lost.
+async fn bridge_for_v1(redis: Server, id: String, sessions: Arc<Sessions>, shutdown: CancellationToken) {
+    let v1 = orchestrator().to_string();
+    let is_needed = || sessions.owners().contains(&v1);
+    while !shutdown.is_cancelled() {
+        if is_needed() {
+            let over = shutdown.child_token();
+            let watch = async {
+                while is_needed() && !over.is_cancelled() {
+                    tokio::time::sleep(V1_OWNERS_EVERY).await;
+                }
+                over.cancel();
+            };
+            tokio::join!(bridge::run(redis.clone(), id.clone(), over.clone()), watch);
+        }
+        shutdown
+            .run_until_cancelled(tokio::time::sleep(V1_OWNERS_EVERY))
+            .await;
+    }
+}
+
 /// Ends the sessions of a signaling service that has died: nobody else would.
 ///
 /// A service is dead that was missing twice: once, Redis may only have been restarted.
@@ -384,5 +443,19 @@ async fn watch_owners(inventa: Inventa, sessions: Arc<Sessions>, shutdown: Cance
                 Err(error) => tracing::debug!(%error, "Redis is away"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_reads_what_its_pipeline_and_the_settings_say() {
+        let read = |launch: &str| streams(launch, 1).join(" ");
+        assert_eq!(read("redisstreamsrc name=src ! fakesink"), "images images:{0}");
+        assert_eq!(read("redisstreamsrc shards=0 ! fakesink"), "images");
+        assert_eq!(read("redisstreamsrc stream=a,b ! fakesink"), "a a:{0} b b:{0}");
+        assert_eq!(read("fakesrc ! redisstreamsink"), "");
     }
 }

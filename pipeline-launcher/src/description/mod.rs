@@ -384,6 +384,7 @@ impl Description {
             summary: self.summary.clone(),
             needs_worker: self.needs_worker(),
             watchable: self.is_watchable(),
+            restarts: self.kind == PipelineKind::Source && self.restart.policy != RestartPolicy::Never,
             params: self
                 .params
                 .iter()

@@ -11,6 +11,7 @@ use sightline_inventa::{CallError, Config, Inventa};
 use sightline_protocol::inventa::{Request, ServiceName, kind};
 use sightline_protocol::rpc::{SessionEvent, SessionList, SessionStart, SessionStarted, method};
 use sightline_protocol::{ErrorId, Failure};
+use sightline_service::redis::Server;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,10 @@ impl Scene {
             tell.send(request).unwrap();
             async { Ok(vec!["{}".to_owned()]) }
         };
-        let mut config = Config::new(redis.client(), ServiceName::new(kind::SIGNALING, "test"));
+        let mut config = Config::new(
+            Server::new(&redis.url()).unwrap(),
+            ServiceName::new(kind::SIGNALING, "test"),
+        );
         config.aliases = vec![ServiceName::new(kind::SIGNALING, "")];
         let inventa = Inventa::start(config, handler, CancellationToken::new())
             .await

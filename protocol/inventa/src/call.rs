@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, RedisError, RedisResult};
 use sightline_protocol::inventa::{Request, Response, ServiceName};
 use sightline_protocol::keys;
+use sightline_redis::{Commands, Error, Server};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,7 +42,7 @@ pub fn unknown_command(method: &str) -> String {
 }
 
 pub struct Config {
-    pub client: redis::Client,
+    pub redis: Server,
     /// Our own name: unique among all services.
     pub name: ServiceName,
     /// Names that we answer to as well, perhaps together with other processes.
@@ -52,9 +52,9 @@ pub struct Config {
 }
 
 impl Config {
-    pub fn new(client: redis::Client, name: ServiceName) -> Self {
+    pub fn new(redis: Server, name: ServiceName) -> Self {
         Self {
-            client,
+            redis,
             name,
             aliases: Vec::new(),
             max_requests: 64,
@@ -89,10 +89,9 @@ pub struct Inventa {
 type Pending = HashMap<String, oneshot::Sender<Answer>>;
 
 pub(crate) struct Inner {
-    pub(crate) client: redis::Client,
     pub(crate) name: ServiceName,
     pub(crate) aliases: Vec<ServiceName>,
-    pub(crate) commands: ConnectionManager,
+    pub(crate) commands: Commands,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) requests: Arc<Semaphore>,
@@ -113,10 +112,9 @@ impl Inventa {
         config: Config,
         handler: impl Handler,
         shutdown: CancellationToken,
-    ) -> RedisResult<Self> {
+    ) -> Result<Self, Error> {
         let inner = Arc::new(Inner {
-            commands: connection::commands(&config.client).await?,
-            client: config.client,
+            commands: config.redis.commands(connection::COMMAND_TIMEOUT).await?,
             name: config.name,
             aliases: config.aliases,
             shutdown,
@@ -142,14 +140,36 @@ impl Inventa {
 
     /// Asks `service` and waits for its answer, at most `timeout`.
     ///
-    /// When nobody listens it fails at once. (On a Redis Cluster the number of listeners that `PUBLISH`
-    /// reports is that of one node: connect caller and service to the same node.)
+    /// When nobody listens it fails at once.
     pub async fn call(
         &self,
         service: &ServiceName,
         method: &str,
         args: &[&str],
         timeout: Duration,
+    ) -> Result<Vec<String>, CallError> {
+        self.call_where(service, method, args, timeout, false).await
+    }
+
+    /// Whether a service says anything at all, also one whose key is missing.
+    pub(crate) async fn answers(
+        &self,
+        service: &ServiceName,
+        method: &str,
+        arg: &str,
+        timeout: Duration,
+    ) -> bool {
+        let answer = self.call_where(service, method, &[arg], timeout, true).await;
+        matches!(answer, Ok(_) | Err(CallError::Refused(_)))
+    }
+
+    async fn call_where(
+        &self,
+        service: &ServiceName,
+        method: &str,
+        args: &[&str],
+        timeout: Duration,
+        without_key: bool,
     ) -> Result<Vec<String>, CallError> {
         let inner = &self.inner;
         let request = Request {
@@ -171,7 +191,7 @@ impl Inventa {
                 .clone()
                 .publish(channel, request.to_string())
                 .await?;
-            if listeners == 0 {
+            if listeners == 0 && !inner.listens_elsewhere(service, without_key).await? {
                 if let Some(registry) = inner.registry.get() {
                     registry.check_soon();
                 }
@@ -222,6 +242,16 @@ impl Inventa {
 impl Inner {
     pub(crate) fn names(&self) -> impl Iterator<Item = &ServiceName> {
         std::iter::once(&self.name).chain(&self.aliases)
+    }
+
+    /// Whether a service may be listening although `PUBLISH` says that nobody does: in a cluster it counts those who
+    /// are connected to the same node. Then its key tells.
+    async fn listens_elsewhere(&self, service: &ServiceName, without_key: bool) -> RedisResult<bool> {
+        let cluster = self.commands.server().is_cluster();
+        if !cluster || without_key {
+            return Ok(cluster);
+        }
+        self.commands.clone().exists(service.to_string()).await
     }
 
     pub(crate) fn complete(&self, response: Response) {

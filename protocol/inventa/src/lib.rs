@@ -16,8 +16,8 @@
 //! use sightline_inventa::{Config, Inventa, unknown_command};
 //! use sightline_protocol::inventa::{Request, ServiceName};
 //!
-//! let client = redis::Client::open("redis://127.0.0.1/")?;
-//! let config = Config::new(client, ServiceName::new("mb", "host1"));
+//! let redis = sightline_redis::Server::new("redis://127.0.0.1/")?;
+//! let config = Config::new(redis, ServiceName::new("mb", "host1"));
 //! let shutdown = tokio_util::sync::CancellationToken::new();
 //! let handler = |request: Request| async move { Err(unknown_command(&request.method)) };
 //! let inventa = Inventa::start(config, handler, shutdown).await?;

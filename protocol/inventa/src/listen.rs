@@ -10,6 +10,7 @@ use redis::{AsyncCommands, Msg, RedisResult};
 use sightline_protocol::inventa::{Message, Request, Response, ServiceName};
 use sightline_protocol::keys;
 use sightline_protocol::rpc::method;
+use sightline_redis::Error;
 use tokio::time::MissedTickBehavior;
 
 use crate::call::{Answer, Handler, Inner, unknown_command};
@@ -19,14 +20,13 @@ use crate::connection::{self, Backoff, bounded};
 const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// A subscription to all our names.
-pub(crate) async fn subscribe(inner: &Inner) -> RedisResult<PubSub> {
-    let mut subscription = connection::pubsub(&inner.client).await?;
+pub(crate) async fn subscribe(inner: &Inner) -> Result<PubSub, Error> {
     let channels: Vec<String> = inner
         .names()
         .map(|name| keys::service_channel(&name.to_string()))
         .collect();
-    bounded(connection::COMMAND_TIMEOUT, subscription.subscribe(channels)).await?;
-    Ok(subscription)
+    let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
+    inner.commands.server().subscribe_all(&channels).await
 }
 
 pub(crate) async fn run<H: Handler>(inner: Arc<Inner>, handler: Arc<H>, first: PubSub) {

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{AsyncCommands, RedisResult};
+use futures_util::future::join_all;
+use redis::RedisResult;
 use sightline_protocol::inventa::ServiceName;
+use sightline_protocol::keys;
 use sightline_protocol::rpc::method;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::call::{Inner, Inventa};
+use crate::call::Inventa;
 use crate::service;
 
 const CHECK_EVERY: Duration = Duration::from_secs(4);
@@ -55,6 +57,15 @@ impl Orchestrator {
 }
 
 impl Inventa {
+    /// The services of one type that tell of themselves, whether they are registered or not.
+    pub async fn telling(&self, kind: &str) -> RedisResult<Vec<ServiceName>> {
+        let prefix = keys::service_info("");
+        let pattern = format!("{prefix}{}*", ServiceName::new(kind, ""));
+        let found = self.inner.commands.scan(&pattern).await?;
+        let names = found.iter().filter_map(|key| key.strip_prefix(&prefix));
+        Ok(names.filter_map(ServiceName::parse).collect())
+    }
+
     /// Takes the orchestrator's role, under its own name and its aliases. Returns when those services are
     /// known that were alive before.
     pub async fn orchestrate(&self) -> RedisResult<Orchestrator> {
@@ -173,13 +184,14 @@ impl Keeper {
 
     /// Keeps our own names alive: v1's services look at them.
     async fn refresh(&self) -> RedisResult<()> {
-        for name in self.inventa.inner.names() {
-            service::refresh(&self.inventa.inner, name, &[]).await?;
-        }
-        Ok(())
+        let inner = &self.inventa.inner;
+        // All of them, also where one fails.
+        let refreshed = join_all(inner.names().map(|name| service::refresh(inner, name, &[]))).await;
+        refreshed.into_iter().try_for_each(|known| known.map(drop))
     }
 
-    /// Drops the services whose key has expired.
+    /// Drops the services whose key has expired and who do not answer: where a node of Redis was away for a while, a
+    /// living service could not renew its key.
     async fn check(&self) -> RedisResult<()> {
         let now = Instant::now();
         let names: Vec<ServiceName> = self
@@ -199,7 +211,23 @@ impl Keeper {
         let alive: Vec<bool> = pipe.query_async(&mut self.inventa.inner.commands.clone()).await?;
         for (name, alive) in names.iter().zip(alive) {
             if !alive {
-                self.registry.remove(name);
+                self.registry.add(name.clone());
+                let (inventa, registry, name) =
+                    (self.inventa.clone(), Arc::clone(&self.registry), name.clone());
+                self.inventa.inner.tasks.spawn(async move {
+                    let us = inventa
+                        .inner
+                        .aliases
+                        .first()
+                        .unwrap_or(&inventa.inner.name)
+                        .to_string();
+                    if !inventa
+                        .answers(&name, method::ORCHESTRATOR_ALIVE, &us, ALIVE_TIMEOUT)
+                        .await
+                    {
+                        registry.remove(&name);
+                    }
+                });
             }
         }
         Ok(())
@@ -208,7 +236,8 @@ impl Keeper {
     /// Finds services that live without having registered here, and tells each that we are there.
     async fn discover(&self) -> RedisResult<()> {
         let inner = &self.inventa.inner;
-        for name in scan(inner).await? {
+        let keys = inner.commands.scan("svc:*").await?;
+        for name in keys.iter().filter_map(|key| ServiceName::parse(key)) {
             let same_role = name.kind == inner.name.kind;
             if same_role || self.registry.known().contains_key(&name) {
                 continue;
@@ -228,17 +257,4 @@ impl Keeper {
         }
         Ok(())
     }
-}
-
-async fn scan(inner: &Inner) -> RedisResult<Vec<ServiceName>> {
-    let mut commands = inner.commands.clone();
-    let mut names = Vec::new();
-    let options = redis::ScanOptions::default()
-        .with_pattern("svc:*")
-        .with_count(1000);
-    let mut keys = commands.scan_options::<String>(options).await?;
-    while let Some(key) = keys.next_item().await {
-        names.extend(ServiceName::parse(&key?));
-    }
-    Ok(names)
 }

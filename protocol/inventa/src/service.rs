@@ -77,6 +77,32 @@ impl Inventa {
         Ok(())
     }
 
+    /// Keeps what others may know of this service, without registering it: nobody is to call it.
+    pub fn tell(&self, info: impl Fn() -> Vec<(String, String)> + Send + Sync + 'static) {
+        let inventa = self.clone();
+        self.inner.tasks.spawn(async move {
+            let inner = &inventa.inner;
+            loop {
+                let mut commands = inner.commands.clone();
+                let told = async {
+                    let key = keys::service_info(&inner.name.to_string());
+                    prolong(&mut commands, &[&key]).await?;
+                    let mut pipe = redis::pipe();
+                    set_info(&mut pipe, &inner.name, &info());
+                    pipe.query_async::<()>(&mut commands).await
+                };
+                if let Err(error) = told.await {
+                    tracing::debug!(service = %inner.name, %error, "others are not told of this service");
+                }
+                tokio::select! {
+                    () = inner.shutdown.cancelled() => break,
+                    () = tokio::time::sleep(REFRESH_EVERY) => {}
+                }
+            }
+            forget(inner, &inner.name).await.ok();
+        });
+    }
+
     async fn register_once(&self, orchestrator: &ServiceName) -> Result<(), CallError> {
         let name = self.inner.name.to_string();
         self.call(orchestrator, method::REGISTER, &[&name], REGISTER_TIMEOUT)
@@ -137,18 +163,35 @@ pub(crate) async fn refresh(
     name: &ServiceName,
     info: &[(String, String)],
 ) -> RedisResult<bool> {
-    let name = name.to_string();
-    let info_key = keys::service_info(&name);
+    let key = name.to_string();
+    let mut commands = inner.commands.clone();
+    prolong(&mut commands, &[&key, &keys::service_info(&key)]).await?;
+    // No transaction: in a cluster the keys live on different nodes.
     let mut pipe = redis::pipe();
-    pipe.atomic().exists(&name);
-    pipe.cmd("SETEX").arg(&name).arg(TTL_SECS).arg(1).ignore();
-    pipe.del(&info_key).ignore();
-    if !info.is_empty() {
-        pipe.hset_multiple(&info_key, info).ignore();
-        pipe.expire(&info_key, TTL_SECS).ignore();
-    }
-    let (known,): (bool,) = pipe.query_async(&mut inner.commands.clone()).await?;
+    pipe.exists(&key);
+    pipe.cmd("SETEX").arg(&key).arg(TTL_SECS).arg(1).ignore();
+    set_info(&mut pipe, name, info);
+    let (known,): (bool,) = pipe.query_async(&mut commands).await?;
     Ok(known)
+}
+
+/// Not anew: a Redis that is full would take what is there and give nothing.
+fn set_info(pipe: &mut redis::Pipeline, name: &ServiceName, info: &[(String, String)]) {
+    let key = keys::service_info(&name.to_string());
+    if !info.is_empty() {
+        pipe.hset_multiple(&key, info).ignore();
+        pipe.expire(&key, TTL_SECS).ignore();
+    }
+}
+
+/// Lets keys that are there live on. That takes no memory: a Redis that is full takes no new value, and must not
+/// forget who lives.
+async fn prolong(commands: &mut impl redis::aio::ConnectionLike, keys: &[&String]) -> RedisResult<()> {
+    let mut pipe = redis::pipe();
+    for key in keys {
+        pipe.expire(key, TTL_SECS).ignore();
+    }
+    pipe.query_async(commands).await
 }
 
 pub(crate) async fn forget(inner: &Inner, name: &ServiceName) -> RedisResult<()> {

@@ -15,12 +15,17 @@ use redis::AsyncCommands;
 use redis_server::RedisServer;
 use sightline_inventa::{Answer, CallError, Config, Event, Handler, Inventa, Orchestrator, unknown_command};
 use sightline_protocol::inventa::{Request, ServiceName};
+use sightline_redis::Server;
 use tokio_util::sync::CancellationToken;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn name(text: &str) -> ServiceName {
     ServiceName::parse(text).unwrap()
+}
+
+fn at(url: &str) -> Server {
+    Server::new(url).unwrap()
 }
 
 async fn echo(request: Request) -> Answer {
@@ -50,7 +55,7 @@ impl Participant {
 
 async fn start(server: &RedisServer, service: &str, handler: impl Handler) -> Participant {
     let shutdown = CancellationToken::new();
-    let mut config = Config::new(server.client(), name(service));
+    let mut config = Config::new(at(&server.url()), name(service));
     if config.name.kind == "sgn" {
         config.aliases = vec![name("svc:sgn:")];
     }
@@ -138,7 +143,7 @@ async fn silence_times_out_and_absence_fails_at_once() {
 async fn more_requests_than_allowed_are_dropped_and_counted() {
     let server = RedisServer::start();
     let a = start(&server, "svc:mb:a", echo).await;
-    let mut config = Config::new(server.client(), name("svc:mb:b"));
+    let mut config = Config::new(at(&server.url()), name("svc:mb:b"));
     config.max_requests = 2;
     let b = Inventa::start(config, echo, a.shutdown.clone()).await.unwrap();
     let calls = (0..5).map(|_| a.inventa.call(b.name(), "slow", &[], Duration::from_millis(300)));
@@ -241,6 +246,28 @@ async fn a_service_is_known_while_it_lives() {
 }
 
 #[tokio::test]
+async fn a_service_can_tell_of_itself_without_being_registered() {
+    let server = RedisServer::start();
+    let (sgn, orchestrator) = orchestrator(&server).await;
+    let workers_only = start(&server, "svc:mb:workers", echo).await;
+    let info = || vec![("worker_trouble".to_owned(), "out of memory".to_owned())];
+    workers_only.inventa.tell(info);
+    let telling = async || sgn.inventa.telling("mb").await.unwrap();
+    eventually("it tells", async || telling().await == [name("svc:mb:workers")]).await;
+    assert_eq!(
+        sgn.inventa.info(&name("svc:mb:workers")).await.unwrap()["worker_trouble"],
+        "out of memory"
+    );
+    assert!(sgn.inventa.telling("inf").await.unwrap().is_empty());
+    // Longer than a hash lives, and than a scan takes to come round.
+    tokio::time::sleep(17 * SECOND).await;
+    assert_eq!(telling().await, [name("svc:mb:workers")]);
+    assert!(orchestrator.services("mb").is_empty());
+    workers_only.stop().await;
+    assert!(telling().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_new_orchestrator_finds_the_living() {
     let server = RedisServer::start();
     let (first, _) = orchestrator(&server).await;
@@ -284,10 +311,37 @@ async fn all_survive_a_restart_of_redis() {
 }
 
 #[tokio::test]
+async fn a_full_redis_forgets_nobody() {
+    let server = RedisServer::start();
+    let (_sgn, orchestrator) = orchestrator(&server).await;
+    let mb = start(&server, "svc:mb:a", echo).await;
+    mb.inventa.register(&name("svc:sgn:"), Vec::new).await.unwrap();
+    let mut raw = server.client().get_multiplexed_async_connection().await.unwrap();
+    let limit = async |raw: &mut redis::aio::MultiplexedConnection, bytes: &str| {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg("maxmemory").arg(bytes);
+        command.query_async::<()>(raw).await.unwrap();
+    };
+    limit(&mut raw, "1").await;
+    assert!(raw.set::<_, _, ()>("more", "x").await.is_err());
+    // Much longer than a key lives.
+    let begun = Instant::now();
+    while begun.elapsed() < 12 * SECOND {
+        for service in ["svc:sgn:one", "svc:sgn:", "svc:mb:a"] {
+            assert!(raw.exists::<_, bool>(service).await.unwrap(), "{service}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    limit(&mut raw, "0").await;
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(orchestrator.services("mb"), [name("svc:mb:a")]);
+}
+
+#[tokio::test]
 async fn no_redis_is_an_error_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("redis+unix://{}/none.sock", folder.path().display());
-    let config = Config::new(redis::Client::open(url).unwrap(), name("svc:mb:a"));
+    let config = Config::new(at(&url), name("svc:mb:a"));
     let begun = Instant::now();
     assert!(
         Inventa::start(config, echo, CancellationToken::new())

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 use rustls::{AlertDescription, CertificateError};
 
 /// Why Redis cannot be used; the text is for people, and holds no password.
@@ -13,7 +13,8 @@ use rustls::{AlertDescription, CertificateError};
 pub enum Error {
     #[error(
         "`{url}` is not the URL of a Redis: {reason}. \
-         Write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH/TO/SOCKET"
+         Write redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH/TO/SOCKET, redis-cluster://HOST:PORT,HOST:PORT or \
+         redis-sentinel://HOST:PORT,HOST:PORT/?sentinelServiceName=NAME"
     )]
     Url { url: String, reason: String },
     #[error("Cannot use `{}` for TLS: {reason}", file.display())]
@@ -30,6 +31,25 @@ impl Error {
     /// Whether it is a setting that is wrong, not the world.
     pub fn is_setting(&self) -> bool {
         matches!(self, Self::Url { .. } | Self::Tls { .. })
+    }
+}
+
+/// Whether an error means that the connection is of no use any more, or that this Redis is not for now: a new
+/// connection finds out.
+pub fn is_lost(error: &RedisError) -> bool {
+    use ServerErrorKind as Kind;
+    match error.kind() {
+        ErrorKind::Server(
+            Kind::BusyLoading
+            | Kind::ReadOnly
+            | Kind::MasterDown
+            | Kind::ClusterDown
+            | Kind::TryAgain
+            | Kind::Moved
+            | Kind::Ask,
+        ) => true,
+        ErrorKind::Server(_) | ErrorKind::Extension => matches!(error.code(), Some("MISCONF" | "NOREPLICAS")),
+        _ => true,
     }
 }
 

@@ -6,21 +6,23 @@ use std::io;
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError, RedisResult,
-    ServerErrorKind, Value,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
 };
 
-use crate::{Error, Tls, describe, mask};
+use crate::topology::Topology;
+use crate::{Commands, Connection, Error, Tls, describe, mask};
 
 /// How long a connection attempt may take: a stopped Redis accepts and then says nothing.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same where several servers are asked, some of which may hang.
+const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(5);
 
-/// A Redis to connect to. It is displayed as its URL without secrets.
-#[derive(Debug, Clone)]
+/// A Redis to connect to: one server, one that sentinels look after, or a cluster. It is displayed as its URL without
+/// secrets.
+#[derive(Clone)]
 pub struct Server {
-    client: Client,
+    topology: Topology,
     url: String,
 }
 
@@ -38,54 +40,86 @@ impl Server {
             url: masked.clone(),
             reason,
         };
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(5))
-            .with_interval(Duration::from_secs(2))
-            .with_retries(3);
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        let info = url
-            .into_connection_info()
-            .map_err(|error| invalid(describe(&error)))?
-            .set_tcp_settings(tcp);
-        let client = if tls.is_empty() {
-            Client::open(info)
-        } else if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            return Err(invalid(
-                "certificates are given, but only rediss:// uses TLS".into(),
-            ));
-        } else {
-            Client::build_with_tls(info, tls.certificates()?)
-        };
-        let client = client.map_err(|error| invalid(describe(&error)))?;
-        Ok(Self { client, url: masked })
+        let parse =
+            |certificates| Topology::parse(url, certificates).map_err(|error| invalid(describe(&error)));
+        let mut topology = parse(None)?;
+        if !tls.is_empty() {
+            if !matches!(topology.address(), Some(ConnectionAddr::TcpTls { .. })) {
+                return Err(invalid(
+                    "certificates are given, but only rediss:// uses TLS".into(),
+                ));
+            }
+            topology = parse(Some(tls.certificates()?))?;
+        }
+        Ok(Self {
+            topology,
+            url: masked,
+        })
     }
 
-    pub fn client(&self) -> &Client {
-        &self.client
+    /// Whether the keys are spread over servers. Then `PUBLISH` counts the listeners of one of them only.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.topology, Topology::Cluster(_))
     }
 
-    /// Connects, within [`CONNECT_TIMEOUT`]; a request is given up after `response_timeout`.
-    pub async fn connect(&self, response_timeout: Duration) -> Result<MultiplexedConnection, Error> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(Some(response_timeout));
+    /// Connects, in bounded time; a request is given up after `response_timeout`.
+    pub async fn connect(&self, response_timeout: Duration) -> Result<Connection, Error> {
+        self.open(response_timeout)
+            .await
+            .map_err(|error| self.not_connected(&error))
+    }
+
+    /// Connects, for many who share the connection.
+    pub async fn commands(&self, response_timeout: Duration) -> Result<Commands, Error> {
+        let commands = Commands::new(self.clone(), response_timeout);
+        commands
+            .ready()
+            .await
+            .map_err(|error| self.not_connected(&error))?;
+        Ok(commands)
+    }
+
+    pub(crate) async fn open(&self, response_timeout: Duration) -> RedisResult<Connection> {
         self.attempt(async {
-            let mut connection = self
-                .client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
-            prove(&mut connection).await?;
-            Ok(connection)
+            Ok(match &self.topology {
+                Topology::Single(client) => Connection::Single(open(client, response_timeout).await?),
+                Topology::Sentinel(sentinels) => {
+                    Connection::Single(open(&sentinels.master().await?, response_timeout).await?)
+                }
+                // Each node has been asked already.
+                Topology::Cluster(nodes) => Connection::Cluster(nodes.connect(response_timeout).await?),
+            })
         })
         .await
     }
 
+    async fn pubsub(&self) -> Result<PubSub, Error> {
+        self.attempt(async {
+            match &self.topology {
+                Topology::Single(client) => client.get_async_pubsub().await,
+                Topology::Sentinel(sentinels) => sentinels.master().await?.get_async_pubsub().await,
+                Topology::Cluster(nodes) => nodes.pubsub().await,
+            }
+        })
+        .await
+        .map_err(|error| self.not_connected(&error))
+    }
+
     /// Connects for listening to a channel.
     pub async fn subscribe(&self, channel: &str) -> Result<PubSub, Error> {
-        let mut pubsub = self.attempt(self.client.get_async_pubsub()).await?;
-        let subscribed = bounded(CONNECT_TIMEOUT, pubsub.subscribe(channel)).await;
-        subscribed
-            .map_err(|error| self.refused(&format!("cannot listen to `{channel}`: {}", describe(&error))))?;
+        self.subscribe_all(&[channel]).await
+    }
+
+    /// Connects for listening to several channels, or none yet.
+    pub async fn subscribe_all(&self, channels: &[&str]) -> Result<PubSub, Error> {
+        let mut pubsub = self.pubsub().await?;
+        if !channels.is_empty() {
+            let subscribed = bounded(CONNECT_TIMEOUT, pubsub.subscribe(channels)).await;
+            subscribed.map_err(|error| {
+                let channels = channels.join("`, `");
+                self.refused(&format!("cannot listen to `{channels}`: {}", describe(&error)))
+            })?;
+        }
         Ok(pubsub)
     }
 
@@ -97,22 +131,53 @@ impl Server {
         }
     }
 
-    async fn attempt<T>(&self, work: impl Future<Output = RedisResult<T>>) -> Result<T, Error> {
-        bounded(CONNECT_TIMEOUT, work)
-            .await
-            .map_err(|error| Error::Connect {
-                url: self.url.clone(),
-                cause: self.describe(&error),
-            })
+    async fn attempt<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let limit = match self.topology {
+            Topology::Single(_) => CONNECT_TIMEOUT,
+            Topology::Sentinel(_) | Topology::Cluster(_) => CONNECT_TIMEOUT_OF_SEVERAL,
+        };
+        bounded(limit, work).await
+    }
+
+    fn not_connected(&self, error: &RedisError) -> Error {
+        Error::Connect {
+            url: self.url.clone(),
+            cause: self.describe(error),
+        }
     }
 
     fn describe(&self, error: &RedisError) -> String {
-        let plain = matches!(self.client.get_connection_info().addr(), ConnectionAddr::Tcp(..));
+        let plain = matches!(self.topology.address(), Some(ConnectionAddr::Tcp(..)));
         let hung_up = error.is_connection_dropped() && !error.is_connection_refusal();
-        if plain && hung_up {
-            return format!("{error}; one that speaks TLS needs a URL with rediss://");
+        match &self.topology {
+            Topology::Sentinel(sentinels) if error.kind() == ErrorKind::MasterNameNotFoundBySentinel => {
+                format!(
+                    "the sentinels know no living master `{}`: is `sentinelServiceName` right?",
+                    sentinels.master_name
+                )
+            }
+            Topology::Single(_) if plain && hung_up => {
+                format!("{error}; one that speaks TLS needs a URL with rediss://")
+            }
+            _ => describe(error),
         }
-        describe(error)
+    }
+}
+
+async fn open(client: &Client, response_timeout: Duration) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(Some(response_timeout));
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await?;
+    prove(&mut connection).await?;
+    Ok(connection)
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.url).finish()
     }
 }
 
@@ -154,6 +219,10 @@ mod tests {
             "redis://",
             "redis://:secret@host/x",
             "http://joe:secret@host",
+            "redis-cluster://joe:secret@a,,b",
+            "redis-cluster://:secret@a/x",
+            "redis-sentinel://joe:secret@a,b",
+            "http-cluster://joe:secret@a,b",
         ] {
             let error = Server::new(url).unwrap_err();
             let text = error.to_string();
@@ -166,6 +235,9 @@ mod tests {
             "rediss://host/#insecure",
             "unix:///a?protocol=resp3",
             "redis+unix:///a",
+            "redis-cluster://joe:secret@a:1,b,[::1]:3",
+            "rediss-cluster://a/?protocol=resp3#insecure",
+            "rediss-sentinel://:secret@a,b/1?sentinelServiceName=m",
         ] {
             assert!(Server::new(url).is_ok(), "{url}");
         }
@@ -177,8 +249,14 @@ mod tests {
             ca_file: Some("ca.pem".into()),
             ..Default::default()
         };
-        let error = Server::with_tls("redis://host", &tls).unwrap_err().to_string();
-        assert!(error.contains("only rediss:// uses TLS"), "{error}");
+        for url in ["redis://host", "redis-cluster://a,b", "unix:///a"] {
+            let error = Server::with_tls(url, &tls).unwrap_err().to_string();
+            assert!(error.contains("only rediss:// uses TLS"), "{error}");
+        }
+        let error = Server::with_tls("rediss-cluster://a,b", &tls)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("Cannot use `ca.pem` for TLS"), "{error}");
     }
 
     #[tokio::test]

@@ -5,7 +5,13 @@ pub const DEFAULT_URL: &str = "redis://127.0.0.1:6379";
 /// What stands in place of a secret.
 const STARS: &str = "***";
 /// The parts of a URL's query that are no secrets.
-const PLAIN: [&str; 3] = ["db", "user", "protocol"];
+const PLAIN: [&str; 5] = [
+    "db",
+    "user",
+    "protocol",
+    "sentinelServiceName",
+    "sentinelUsername",
+];
 
 /// The environment's `REDIS_URL`, or [`DEFAULT_URL`].
 pub fn default_url() -> String {
@@ -66,6 +72,14 @@ mod tests {
             ("unix:///r.sock?pass=se&cr@et", "unix:///r.sock?pass=***&***"),
             ("unix:///r.sock?p%61ss=secret", "unix:///r.sock?p%61ss=***"),
             ("redis://host?protocol=resp3", "redis://host?protocol=resp3"),
+            (
+                "redis-cluster://joe:secret@a:1,b:2",
+                "redis-cluster://joe:***@a:1,b:2",
+            ),
+            (
+                "redis-sentinel://:secret@a,b/0?sentinelServiceName=m&sentinelPassword=secret",
+                "redis-sentinel://:***@a,b/0?sentinelServiceName=m&sentinelPassword=***",
+            ),
             ("", ""),
         ] {
             assert_eq!(mask(url), masked);

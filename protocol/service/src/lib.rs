@@ -1,5 +1,6 @@
-//! What Sightline's daemons share: settings, the way to Redis, logs, metrics, signals.
+//! What Sightline's daemons share: settings, the way to Redis, the bridge for v1's workers, logs, metrics, signals.
 
+pub mod bridge;
 pub mod ice;
 pub mod metrics;
 pub mod redis;
@@ -14,8 +15,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Logs to standard error: `RUST_LOG` chooses what, `SIGHTLINE_LOG=json` makes it JSON lines.
 pub fn log() {
-    // ONNX Runtime's crate greets with every session.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
+    // ONNX Runtime's crate greets with every session; what the Redis client meets, we tell ourselves.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn,redis=off"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

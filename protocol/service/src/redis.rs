@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-pub use sightline_redis::{DEFAULT_URL, Server};
+pub use sightline_redis::{Commands, Connection, DEFAULT_URL, Error, Server};
 
 /// A Redis as an operator names it: by URL, or as v1 does.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RedisArgs {
-    /// Redis to use: redis://…, rediss://… or unix:///path
+    /// Redis to use: redis://…, rediss://… or unix:///path; redis-cluster://… or redis-sentinel://… for several
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
 
@@ -68,10 +68,9 @@ mod tests {
             redis_port: 6380,
             redis_password: Some("p@ss/:".into()),
         };
-        let server = Server::new(&args.url().unwrap()).unwrap();
-        assert_eq!(server.to_string(), "redis://:***@h:6380/");
-        let info = server.client().get_connection_info();
-        assert_eq!(info.redis_settings().password(), Some("p@ss/:"));
+        let url = args.url().unwrap();
+        assert_eq!(url, "redis://:p%40ss%2F%3A@h:6380/");
+        assert_eq!(Server::new(&url).unwrap().to_string(), "redis://:***@h:6380/");
         let none = RedisArgs {
             redis_host: None,
             ..args

@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 34] = [
+pub const KEYS: [&str; 35] = [
     "bind",
     "ice_servers",
     "id",
@@ -39,6 +39,7 @@ pub const KEYS: [&str; 34] = [
     "redis_password",
     "redis_port",
     "redis_url",
+    "shards",
     "signaling",
     "stall_limit_secs",
     "start_limit_secs",

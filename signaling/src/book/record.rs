@@ -44,6 +44,10 @@ impl Record {
         self.view.launcher = launcher;
     }
 
+    pub(super) fn renew(&mut self) {
+        self.freshness = Freshness::default();
+    }
+
     pub(super) fn new(id: String, pipeline: String, launcher: String, now: u64) -> Self {
         Self {
             view: SessionView {
@@ -80,7 +84,7 @@ impl Record {
                 self.view.state = SessionState::Queued;
                 self.view.restarts += 1;
                 self.view.last_error = reason;
-                self.freshness = Freshness::default();
+                self.renew();
             }
             SessionPhase::Connecting => {}
             SessionPhase::Connected => self.runs(now),

@@ -145,6 +145,7 @@ mod tests {
             summary: String::new(),
             needs_worker,
             watchable: false,
+            restarts: false,
             params: BTreeMap::new(),
         }
     }

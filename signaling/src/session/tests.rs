@@ -338,10 +338,9 @@ fn a_lost_launcher_ends_its_sessions() {
         let mut scene = Scene::running(protocol);
         let actions = scene.event(Event::LauncherLost { session: "s1".into() });
         assert_eq!(kinds(&actions), [expected]);
-        assert!(
-            sent(&actions)[0].to_string().contains("`svc:mb:a`"),
-            "names the launcher"
-        );
+        let words = sent(&actions)[0].to_string();
+        assert!(words.contains("`svc:mb:a`"), "names the launcher");
+        assert_eq!(words.contains("no-launcher"), protocol == 2, "{words}");
         assert!(!actions.contains(&stop()), "there is nobody to stop it");
         assert!(!scene.session.is_closed());
     }

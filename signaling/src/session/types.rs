@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use sightline_ice::IceServers;
-use sightline_protocol::Failure;
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::prediction::PredictionHeader;
 use sightline_protocol::rpc::{IceCandidate, SessionPhase, SessionStart};
 use sightline_protocol::ws::ServerMessage;
+use sightline_protocol::{ErrorId, Failure};
 
 /// Which launcher a session runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,21 @@ pub enum Event {
         header: PredictionHeader,
         entry: serde_json::Value,
     },
+}
+
+impl Event {
+    /// The session's launcher is gone, or going.
+    pub(crate) fn is_loss(&self) -> bool {
+        match self {
+            Self::LauncherLost { .. } => true,
+            Self::Phase {
+                phase: SessionPhase::Ended,
+                reason: Some(reason),
+                ..
+            } => reason.id == ErrorId::ServerStopping,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

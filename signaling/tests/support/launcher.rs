@@ -5,6 +5,7 @@ use sightline_inventa::{Answer, Config, Inventa, unknown_command};
 use sightline_protocol::inventa::{Request, ServiceName};
 use sightline_protocol::rpc::{PipelineInfo, PipelineKind, PipelineList};
 use sightline_protocol::{ErrorId, Failure};
+use sightline_service::redis::Server;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -94,7 +95,7 @@ impl Service {
                 answer
             }
         };
-        let config = Config::new(redis.client(), name);
+        let config = Config::new(Server::new(&redis.url()).unwrap(), name);
         let inventa = Inventa::start(config, handler, shutdown.clone()).await.unwrap();
         let orchestrator = ServiceName::new("sgn", "");
         inventa
@@ -110,7 +111,7 @@ impl Service {
 
     /// The next call, which must be of that method.
     pub(crate) async fn expect(&mut self, method: &str) -> Heard {
-        let heard = tokio::time::timeout(10 * SECOND, self.heard.recv())
+        let heard = tokio::time::timeout(20 * SECOND, self.heard.recv())
             .await
             .unwrap_or_else(|_| panic!("no call of {method}"))
             .unwrap();
@@ -183,6 +184,7 @@ fn pipelines() -> PipelineList {
         summary: "for a test".into(),
         needs_worker,
         watchable: false,
+        restarts: false,
         params: Default::default(),
     };
     PipelineList {
@@ -204,6 +206,7 @@ fn pipelines() -> PipelineList {
                 ..pipeline("whep-view", PipelineKind::Viewer, false)
             },
             PipelineInfo {
+                restarts: true,
                 params: params(json!({
                     "uri": {"type": "string"},
                     "fps": {"type": "integer", "default": 30, "min": 1, "max": 60},

@@ -151,10 +151,14 @@ describe('failing', () => {
     });
   });
 
-  it('connects again when the server restarts', () => {
-    const reason = { id: 'server-stopping', message: 'm' };
-    const stopping: Event = { type: 'message', message: { type: 'SessionState', session: 's', phase: 'ended', iceServers: [], reason } };
-    expect(play(...live, stopping).state).toMatchObject({ name: 'reconnecting', cause: reason });
+  it.each([
+    ['server-stopping', 'ended'],
+    ['no-launcher', 'failed'],
+  ] as const)('connects again after %s', (id, phase) => {
+    const reason = { id, message: 'm' };
+    const over: Event = { type: 'message', message: { type: 'SessionState', session: 's', phase, iceServers: [], reason } };
+    expect(play(...live, over).state).toMatchObject({ name: 'reconnecting', cause: reason });
+    expect(play(...connecting, welcome, starting, over).state.name).toBe('failed');
   });
 
   it('takes the session’s end for final, with the server’s reason or our own', () => {

@@ -97,6 +97,8 @@ export const CONNECT_LIMIT_MS = 20_000;
 const PASSING = new Set(['no-launcher', 'no-worker', 'too-many-sessions', 'rate-limited', 'server-stopping']);
 /** What was under way when a notice came may still arrive: only later predictions prove the fault gone. */
 const NOTICE_MS = 2000;
+/** Ends of a live session that are none: a restarted server, or another launcher, goes on with it, as after a lost connection. */
+const LOSING = new Set(['server-stopping', 'no-launcher']);
 /** Errors that end a live session; any other is shown while it goes on. */
 const ENDING = new Set(['session-failed', 'session-ended', 'unknown-tenant', 'unknown-pipeline', 'invalid-param']);
 
@@ -203,8 +205,7 @@ function heardLive(state: Live, message: ServerMessage, now: number): Transition
     case 'SessionState': {
       if (message.phase !== 'ended' && message.phase !== 'failed') return stay(state);
       const problem = ending(message);
-      // A restart of the server is no end: it is tried again, like a lost connection.
-      return problem.id === 'server-stopping' ? lose(state, problem, now) : fail(problem);
+      return LOSING.has(problem.id) ? lose(state, problem, now) : fail(problem);
     }
     case 'SdpOffer':
       return stay(state, { do: 'accept-offer', sdp: message.sdp, iceServers: [] });

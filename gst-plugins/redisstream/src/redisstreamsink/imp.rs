@@ -42,7 +42,7 @@ use sightline_protocol::{FrameHeader, Prediction, keys, unix_micros};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Leaky, Payload};
-use crate::address::Address;
+use crate::address::{Address, default_shards};
 use crate::connection::{Error, Reporter};
 use crate::entry::published_micros;
 use crate::identity::rtp_timestamp;
@@ -66,6 +66,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 struct Settings {
     address: Address,
     stream: Option<String>,
+    shards: u32,
     payload: Payload,
     participant_id: Option<String>,
     max_in_flight: u32,
@@ -80,6 +81,7 @@ impl Default for Settings {
         Self {
             address: Address::default(),
             stream: None,
+            shards: default_shards(),
             payload: Payload::default(),
             participant_id: None,
             max_in_flight: 2,
@@ -108,6 +110,7 @@ impl Settings {
         };
         Config {
             stream: self.stream.clone().unwrap_or_else(|| stream.to_owned()),
+            shards: self.shards,
             max_length: if self.max_length == 0 {
                 max_length
             } else {
@@ -424,6 +427,7 @@ impl ObjectImpl for RedisStreamSink {
         }
         match pspec.name() {
             "stream" => set(&mut settings.stream, value),
+            "shards" => set(&mut settings.shards, value),
             "payload" => set(&mut settings.payload, value),
             "participant-id" => set(&mut settings.participant_id, value),
             "max-in-flight" => set(&mut settings.max_in_flight, value),
@@ -445,6 +449,7 @@ impl ObjectImpl for RedisStreamSink {
         }
         match pspec.name() {
             "stream" => settings.stream.to_value(),
+            "shards" => settings.shards.to_value(),
             "payload" => settings.payload.to_value(),
             "participant-id" => settings.participant_id.to_value(),
             "max-in-flight" => settings.max_in_flight.to_value(),
@@ -463,6 +468,15 @@ fn properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("stream")
             .nick("Stream")
             .blurb("Key of the stream to write to; NULL: `images` for frames, `predictions` for detections")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("shards")
+            .nick("Shards")
+            .blurb(
+                "Streams over which sessions are spread, STREAM:{0}, STREAM:{1}, …, for frames (0: the one stream); the \
+                 environment's SIGHTLINE_SHARDS where it is set",
+            )
+            .maximum(keys::MAX_SHARDS)
             .mutable_ready()
             .build(),
         glib::ParamSpecEnum::builder_with_default("payload", defaults.payload)

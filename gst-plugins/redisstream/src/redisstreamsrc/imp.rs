@@ -32,7 +32,7 @@ use sightline_gst_common::{Entry, FrameMeta};
 use sightline_protocol::keys;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::address::Address;
+use crate::address::{Address, default_shards};
 use crate::connection::{Error, Reporter};
 use crate::entry::{AgeLimits, Frame};
 use crate::reader::{self, Config, Stats};
@@ -50,6 +50,7 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 struct Settings {
     address: Address,
     stream: String,
+    shards: u32,
     group: String,
     consumer: String,
     count: u32,
@@ -65,6 +66,7 @@ impl Default for Settings {
         Self {
             address: Address::default(),
             stream: keys::IMAGES.to_owned(),
+            shards: default_shards(),
             group: keys::IMAGES_GROUP.to_owned(),
             consumer: format!(
                 "{}-{}-{:08x}",
@@ -82,10 +84,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The streams, in the order they are written.
+    /// The streams, in the order they are written, each with its shards.
     fn streams(&self) -> Vec<String> {
         let names = self.stream.split(',').map(str::trim);
-        names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        let names = names.filter(|name| !name.is_empty());
+        names.flat_map(|name| keys::shards(name, self.shards)).collect()
     }
 
     fn config(&self) -> Config {
@@ -235,6 +238,7 @@ impl ObjectImpl for RedisStreamSrc {
         }
         match pspec.name() {
             "stream" => settings.stream = text(|defaults| defaults.stream),
+            "shards" => settings.shards = number(),
             "group" => settings.group = text(|defaults| defaults.group),
             "consumer" => settings.consumer = text(|defaults| defaults.consumer),
             "count" => settings.count = number(),
@@ -261,6 +265,7 @@ impl ObjectImpl for RedisStreamSrc {
         }
         match pspec.name() {
             "stream" => settings.stream.to_value(),
+            "shards" => settings.shards.to_value(),
             "group" => settings.group.to_value(),
             "consumer" => settings.consumer.to_value(),
             "count" => settings.count.to_value(),
@@ -280,6 +285,15 @@ fn properties() -> Vec<glib::ParamSpec> {
             .nick("Stream")
             .blurb("Key of the stream to read, or several keys with commas between them")
             .default_value(Some(defaults.stream.as_str()))
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("shards")
+            .nick("Shards")
+            .blurb(
+                "Shards of each stream that are read as well, STREAM:{0}, STREAM:{1}, … (0: none); the environment's \
+                 SIGHTLINE_SHARDS where it is set",
+            )
+            .maximum(keys::MAX_SHARDS)
             .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("group")

@@ -342,8 +342,16 @@ impl Session {
                 };
                 Ok(Some(Report::Running))
             }
-            Event::Connection(WebRTCPeerConnectionState::Failed) => Err(failed(NO_PATH)),
+            Event::Connection(WebRTCPeerConnectionState::Failed) => Err(failed(self.why_failed())),
             Event::Connection(_) => Ok(None),
+        }
+    }
+
+    fn why_failed(&self) -> &'static str {
+        use WebRTCICEConnectionState::{Completed, Connected};
+        match self.ice {
+            Connected | Completed => NO_DTLS,
+            _ => NO_PATH,
         }
     }
 
@@ -409,6 +417,9 @@ impl Session {
 
 const NO_PATH: &str = "no network path to the peer works: UDP may be blocked, or SIGHTLINE_PUBLIC_IP or a TURN server \
                        is needed";
+
+const NO_DTLS: &str = "the network path works, but no encryption (DTLS) could be agreed on: the peer must take an RSA \
+                       certificate, and have the fingerprint in its SDP";
 
 fn read_description(
     reply: Result<Option<&gst::StructureRef>, gst::PromiseError>,

@@ -2,24 +2,23 @@
 
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::streams::StreamRangeReply;
+use sightline_service::redis::{Connection, Server};
 
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// Looks at one stream, again and again.
-#[derive(Debug)]
+/// Looks at the streams that workers read, again and again.
 pub(super) struct Backlog {
-    client: redis::Client,
-    stream: String,
-    connection: Option<MultiplexedConnection>,
+    redis: Server,
+    streams: Vec<String>,
+    connection: Option<Connection>,
 }
 
 impl Backlog {
-    pub(super) fn new(client: redis::Client, stream: String) -> Self {
+    pub(super) fn new(redis: Server, streams: Vec<String>) -> Self {
         Self {
-            client,
-            stream,
+            redis,
+            streams,
             connection: None,
         }
     }
@@ -41,24 +40,28 @@ impl Backlog {
         }
     }
 
-    async fn ask(&mut self) -> redis::RedisResult<Duration> {
+    async fn ask(&mut self) -> anyhow::Result<Duration> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            empty => empty.insert(self.client.get_multiplexed_async_connection().await?),
+            empty => empty.insert(self.redis.connect(ANSWER).await?),
         };
-        // Redis wrote the ids, so its clock tells their age.
-        let ((seconds, micros), entries): ((u64, u64), StreamRangeReply) = redis::pipe()
-            .cmd("TIME")
-            .cmd("XRANGE")
-            .arg(&self.stream)
-            .arg("-")
-            .arg("+")
-            .arg("COUNT")
-            .arg(1)
-            .query_async(connection)
-            .await?;
+        // Redis wrote the ids, so its clock tells their age. (Of a cluster, any node's: clocks are kept in step.)
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
         let now_ms = seconds * 1000 + micros / 1000;
-        let written = entries.ids.first().and_then(|entry| milliseconds(&entry.id));
+        let mut pipe = redis::pipe();
+        for stream in &self.streams {
+            pipe.cmd("XRANGE")
+                .arg(stream)
+                .arg("-")
+                .arg("+")
+                .arg("COUNT")
+                .arg(1);
+        }
+        let oldest: Vec<StreamRangeReply> = pipe.query_async(connection).await?;
+        let written = oldest
+            .iter()
+            .filter_map(|reply| milliseconds(&reply.ids.first()?.id))
+            .min();
         Ok(Duration::from_millis(
             written.map_or(0, |written| now_ms.saturating_sub(written)),
         ))

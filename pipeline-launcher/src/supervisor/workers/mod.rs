@@ -32,8 +32,8 @@ pub struct Plan {
     pub restart: Restart,
     pub replicas: RangeInclusive<usize>,
     pub model: String,
-    /// The stream whose frames they take.
-    pub stream: Option<String>,
+    /// The streams whose frames they take.
+    pub streams: Vec<String>,
     pub spares: Arc<Spares>,
     pub registration: Registration,
     pub limits: Limits,

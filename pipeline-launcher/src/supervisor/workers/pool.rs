@@ -31,11 +31,8 @@ struct Pool {
 /// Runs the workers of a plan until `shutdown`; then all have ended. Their names begin with `prefix`.
 pub async fn run(plan: Arc<Plan>, prefix: String, shutdown: CancellationToken) {
     let mut scaler = Scaler::new(plan.replicas.clone());
-    let mut backlog = plan
-        .stream
-        .clone()
-        .filter(|_| plan.replicas.start() < plan.replicas.end())
-        .map(|stream| Backlog::new(plan.registration.client.clone(), stream));
+    let adjustable = !plan.streams.is_empty() && plan.replicas.start() < plan.replicas.end();
+    let mut backlog = adjustable.then(|| Backlog::new(plan.registration.redis.clone(), plan.streams.clone()));
     let mut pool = Pool {
         plan,
         prefix,

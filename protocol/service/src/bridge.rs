@@ -1,29 +1,31 @@
 //! The bridge for workers of v1: they write the stream `predictions` only, so we publish what they write on
 //! the channel of its session. Entries with `v` were published by their worker already.
 //!
-//! All signaling services read as one consumer group, so each entry is published once. They read without
+//! Signaling does so always, a launcher while it has sessions of v1's signaling, which does not.
+//!
+//! All read as one consumer group, so each entry is published once. They read without
 //! acknowledgement (`NOACK`): a prediction that was lost in a crash is of no use a second later, and nothing
 //! is left pending.
 
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands, AsyncConnectionConfig, RedisResult, Value};
-use sightline_inventa::connection::{Backoff, COMMAND_TIMEOUT, CONNECT_TIMEOUT, bounded};
+use redis::{AsyncCommands, RedisResult, Value};
 use sightline_protocol::keys::{self, BRIDGE_GROUP, PREDICTIONS};
 use sightline_protocol::prediction::{PredictionHeader, fields_to_json};
+use sightline_redis::{Backoff, Connection, Server};
 use tokio_util::sync::CancellationToken;
 
 const BLOCK: Duration = Duration::from_secs(2);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 const COUNT: usize = 100;
 
-/// Bridges until `shutdown`, whatever becomes of Redis.
-pub(crate) async fn run(client: redis::Client, consumer: String, shutdown: CancellationToken) {
+/// Bridges until `shutdown`, whatever becomes of Redis. `consumer` is a name of its own for each process.
+pub async fn run(redis: Server, consumer: String, shutdown: CancellationToken) {
     let mut backoff = Backoff::new();
     loop {
         let Some(Err(error)) = shutdown
-            .run_until_cancelled(bridge(&client, &consumer, &mut backoff))
+            .run_until_cancelled(bridge(&redis, &consumer, &mut backoff))
             .await
         else {
             break;
@@ -37,18 +39,19 @@ pub(crate) async fn run(client: redis::Client, consumer: String, shutdown: Cance
             break;
         }
     }
-    if let Err(error) = leave(&client, &consumer).await {
+    if let Err(error) = leave(&redis, &consumer).await {
         tracing::debug!(%error, "the bridge's consumer stays in its group");
     }
 }
 
 async fn bridge(
-    client: &redis::Client,
+    redis: &Server,
     consumer: &str,
     backoff: &mut Backoff,
-) -> RedisResult<std::convert::Infallible> {
-    let mut reader = connect(client).await?;
-    let mut writer = connect(client).await?;
+) -> anyhow::Result<std::convert::Infallible> {
+    // Of its own: a blocking read would stall everything else on it.
+    let mut reader = redis.connect(BLOCK + COMMAND_TIMEOUT).await?;
+    let mut writer = redis.connect(COMMAND_TIMEOUT).await?;
     let options = StreamReadOptions::default()
         .group(BRIDGE_GROUP, consumer)
         .noack()
@@ -56,7 +59,7 @@ async fn bridge(
         .block(BLOCK.as_millis() as usize);
     loop {
         let read = reader.xread_options::<_, _, Option<StreamReadReply>>(&[PREDICTIONS], &[">"], &options);
-        match bounded(BLOCK + COMMAND_TIMEOUT, read).await {
+        match read.await {
             Ok(reply) => {
                 backoff.reset();
                 let entries = reply
@@ -67,15 +70,12 @@ async fn bridge(
             }
             // At first, and after Redis has lost its data.
             Err(error) if error.code() == Some("NOGROUP") => create_group(&mut writer).await?,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-async fn publish(
-    writer: &mut MultiplexedConnection,
-    entries: impl Iterator<Item = StreamId>,
-) -> RedisResult<()> {
+async fn publish(writer: &mut Connection, entries: impl Iterator<Item = StreamId>) -> RedisResult<()> {
     let mut pipe = redis::pipe();
     for (session, json) in entries.filter_map(to_publish) {
         pipe.publish(keys::predictions_channel(&session), json).ignore();
@@ -83,7 +83,7 @@ async fn publish(
     if pipe.is_empty() {
         return Ok(());
     }
-    bounded(COMMAND_TIMEOUT, pipe.query_async(writer)).await
+    pipe.query_async(writer).await
 }
 
 /// The session and the JSON of an entry that its worker has not published.
@@ -110,35 +110,22 @@ fn to_publish(entry: StreamId) -> Option<(String, String)> {
     }
 }
 
-/// A connection of our own: a blocking read would stall everything else on it.
-async fn connect(client: &redis::Client) -> RedisResult<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        // The default one is shorter than the block, and would lose what comes after it.
-        .set_response_timeout(None);
-    client.get_multiplexed_async_connection_with_config(&config).await
-}
-
-async fn create_group(connection: &mut MultiplexedConnection) -> RedisResult<()> {
-    let created: RedisResult<()> = bounded(
-        COMMAND_TIMEOUT,
-        connection.xgroup_create_mkstream(PREDICTIONS, BRIDGE_GROUP, "$"),
-    )
-    .await;
+async fn create_group(connection: &mut Connection) -> RedisResult<()> {
+    let created: RedisResult<()> = connection
+        .xgroup_create_mkstream(PREDICTIONS, BRIDGE_GROUP, "$")
+        .await;
     match created {
-        // Another signaling service was faster.
+        // Another process was faster.
         Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
         other => other,
     }
 }
 
-async fn leave(client: &redis::Client, consumer: &str) -> RedisResult<()> {
-    let mut connection = connect(client).await?;
-    bounded(
-        COMMAND_TIMEOUT,
-        connection.xgroup_delconsumer(PREDICTIONS, BRIDGE_GROUP, consumer),
-    )
-    .await
+async fn leave(redis: &Server, consumer: &str) -> anyhow::Result<()> {
+    let mut connection = redis.connect(COMMAND_TIMEOUT).await?;
+    Ok(connection
+        .xgroup_delconsumer(PREDICTIONS, BRIDGE_GROUP, consumer)
+        .await?)
 }
 
 #[cfg(test)]
