@@ -5,5 +5,6 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 mkdir -p docs/images/page
-export SIGHTLINE_PICTURES=docs/images/page
+# The worker's name is seen in them.
+export SIGHTLINE_PICTURES=docs/images/page SIGHTLINE_ID=host1
 node --test --test-concurrency=1 e2e/page-quality.test.mjs e2e/sources.test.mjs e2e/states.test.mjs
