@@ -101,7 +101,7 @@ test('another session is watched, seen on the dashboard and stopped from there',
       await viewer.start();
       await viewer.boxes(5, 20);
       const played = () => viewer.page.evaluate(() => document.querySelector('video.returned').getVideoPlaybackQuality().totalVideoFrames);
-      await until('its picture moves', 15, async () => (await played()) > 10);
+      await until('its picture moves', 30, async () => (await played()) > 10);
       await viewer.page.locator('.seen').screenshot({ path: picture('watch.png') });
 
       const operator = await context.newPage();
@@ -111,7 +111,7 @@ test('another session is watched, seen on the dashboard and stopped from there',
       assert.equal(await operator.locator('table video:visible').count(), 0, 'no pictures unless they are asked for');
       await operator.getByTestId('pictures').check();
       await row.locator('video:visible').waitFor({ timeout: 15_000 });
-      await until('its picture moves on the dashboard', 15, () => row.locator('video').evaluate((video) => video.getVideoPlaybackQuality().totalVideoFrames > 10));
+      await until('its picture moves on the dashboard', 30, () => row.locator('video').evaluate((video) => video.getVideoPlaybackQuality().totalVideoFrames > 10));
       await operator.screenshot({ path: picture('dashboard.png') });
       await row.getByRole('button', { name: `Stop session ${session.slice(0, 8)}` }).click();
       await row.getByText('aborted').waitFor({ timeout: 10_000 });

@@ -58,6 +58,14 @@ export class Remote {
     if (this.#state.name === 'reconnecting') void this.#connect(this.#state.intent, this.#state.attempt);
   }
 
+  /** The picture that is watched came, but does not show. */
+  watchAgain(): void {
+    const state = this.#state;
+    if (!this.#viewer || state.name !== 'live') return;
+    this.#viewer.close();
+    void this.#watch(state.intent.session ?? '', state.intent, state.attempt, this.#turn);
+  }
+
   stats(): Promise<RTCStatsReport> | undefined {
     return this.#viewer?.stats();
   }

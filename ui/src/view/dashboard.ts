@@ -3,6 +3,7 @@ import { isRunning, parseSessions, parseWorkers, type Listed, type Rest, type Wo
 import { asText } from '../client/validate';
 import { Viewer } from '../client/whep';
 import { element, setText } from './dom';
+import { play } from './play';
 import { duration, explain, milliseconds, perSecond } from './words';
 
 const REFRESH_MS = 2000;
@@ -110,7 +111,8 @@ export class Dashboard {
     if (!(viewer instanceof Viewer)) return;
     if (!this.#viewers.has(id)) return viewer.close();
     this.#viewers.set(id, viewer);
-    row.show(viewer.stream);
+    // If it stays dark, it is opened anew with the next look at the sessions.
+    row.show(viewer.stream, () => this.#close(id));
   }
 
   #close(id: string): void {
@@ -155,10 +157,9 @@ class SessionRow {
     this.#stop.hidden = !isRunning(session);
   }
 
-  show(stream: MediaStream | null): void {
-    this.#video.srcObject = stream;
+  show(stream: MediaStream | null, dark: () => void = () => undefined): void {
     this.#video.hidden = stream === null;
-    if (stream) this.#video.play().catch(() => undefined);
+    play(this.#video, stream, dark);
   }
 }
 

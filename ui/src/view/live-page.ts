@@ -53,7 +53,7 @@ export class LivePage {
     const heard = {
       changed: (state: State) => this.#heard(state),
       predicted: (prediction: Prediction) => this.#predicted(prediction),
-      returned: (stream: MediaStream | null) => this.#stage.showReturned(stream),
+      returned: (stream: MediaStream | null) => this.#stage.showReturned(stream, () => this.#remote.watchAgain()),
     };
     this.#client = new Client({
       ...heard,

@@ -3,6 +3,7 @@ import type { Problem } from '../client/protocol';
 import { element, setText } from './dom';
 import type { Filter } from './filter';
 import { FrameView, type Shown } from './frame-view';
+import { play } from './play';
 import { explain } from './words';
 
 /** The picture, the boxes over it, and what is to be said about a fault. */
@@ -41,10 +42,9 @@ export class Stage {
   }
 
   /** A picture that comes back covers the one that is sent: its boxes are in it. */
-  showReturned(stream: MediaStream | null): void {
-    this.#returned.srcObject = stream;
+  showReturned(stream: MediaStream | null, dark: () => void): void {
     this.#returned.hidden = stream === null;
-    if (stream) this.#returned.play().catch(() => undefined);
+    play(this.#returned, stream, dark);
   }
 
   /** Whether the picture is one that came back, with boxes drawn in. */
