@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { camera } from './support/camera.mjs';
 import { lan, withNamespaces } from './support/namespaces.mjs';
 import { Program } from './support/processes.mjs';
 import { binaries, root } from './support/system.mjs';
@@ -13,15 +14,7 @@ const NETWORK = '10.79.0';
 const PASSWORD = 'of-this-test';
 const HOSTS = 4;
 
-/** A camera whose frames go to the workers. */
-const CAMERA = `
-schema = 1
-name = "camera"
-kind = "source"
-summary = "A test picture"
-[pipeline]
-launch = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=10/1 ! jpegenc ! redisstreamsink"
-`;
+const CAMERA = camera(10);
 
 /** What the hosts have in common: the first has Redis and signaling, each has a launcher. */
 class Cluster {

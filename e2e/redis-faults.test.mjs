@@ -5,21 +5,14 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { camera } from './support/camera.mjs';
 import { Redis } from './support/redis.mjs';
 import { Api } from './support/rest.mjs';
 import { root, withSystem } from './support/system.mjs';
 import { sleep, until } from './support/wait.mjs';
 
 const GROUP = 'cg:images';
-/** A camera whose frames go to the workers. */
-const CAMERA = `
-schema = 1
-name = "camera"
-kind = "source"
-summary = "A test picture"
-[pipeline]
-launch = "videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=20/1 ! jpegenc ! redisstreamsink"
-`;
+const CAMERA = camera(20);
 
 /** Runs `use` with a system, two cameras in it that are followed, and a client of its Redis; then the cameras' ends. */
 async function withCameras(use) {

@@ -6,14 +6,12 @@ What a client gets is read over REST; what was written, from the stream.
 
 import collections
 import os
-import pathlib
 import random
 import signal
-import tempfile
 import time
 
 import report
-from system import Predictions, Reader, Redis, System, make_jpegs, wait_for
+from system import Predictions, Reader, Redis, System, wait_for, workplace
 
 GROUP = "cg:images"
 SESSIONS, WORKERS, FPS = 4, 2, 8
@@ -151,17 +149,13 @@ def main():
     parser.add_argument("--kills", type=int, default=5)
     options = parser.parse_args()
     load = report.Load()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        jpegs = folder / "jpegs"
-        jpegs.mkdir()
-        make_jpegs(jpegs)
-        with (
-            Redis(folder, maxmemory="64mb") as server,
-            System(options.programs, server, folder, jpegs, WORKERS) as system,
-        ):
-            kills = killed_workers(system, server, options.kills)
-            mishaps = {name: mishap(system, server, happen) for name, happen in MISHAPS.items()}
+    with (
+        workplace() as (folder, jpegs),
+        Redis(folder, maxmemory="64mb") as server,
+        System(options.programs, server, folder, jpegs[0].parent, WORKERS) as system,
+    ):
+        kills = killed_workers(system, server, options.kills)
+        mishaps = {name: mishap(system, server, happen) for name, happen in MISHAPS.items()}
     report.save(options.result, load, goals(kills, mishaps), {
         "sessions": SESSIONS, "workers": WORKERS, "fps_of_each": FPS, "killed_worker": kills, **mishaps,
     })  # fmt: skip

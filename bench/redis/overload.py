@@ -6,14 +6,12 @@ each at its share of three times that.
 """
 
 import collections
-import pathlib
 import statistics
-import tempfile
 import threading
 import time
 
 import report
-from system import Predictions, Redis, System, cpu_seconds, make_jpegs
+from system import Predictions, Redis, System, cpu_seconds, workplace
 
 CREDITS = 2
 # Connections' buffers, and the predictions of the last minutes.
@@ -111,16 +109,16 @@ def main():
     parser.add_argument("--factor", type=float, default=3.0, help="frames offered for each that can be done")
     options = parser.parse_args()
     load = report.Load()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        jpegs = folder / "jpegs"
-        jpegs.mkdir()
-        largest = max(path.stat().st_size for path in make_jpegs(jpegs))
-        with Redis(folder) as server, System(options.programs, server, folder, jpegs, options.workers) as system:
-            rate = capacity(system, server, options.sessions, options.seconds / 3)
-            # A little more: what workers can do is known roughly.
-            fps = max(round(1.2 * options.factor * rate / options.sessions), 1)
-            predictions, figures = overloaded(system, server, options.sessions, fps, options.seconds)
+    with (
+        workplace() as (folder, jpegs),
+        Redis(folder) as server,
+        System(options.programs, server, folder, jpegs[0].parent, options.workers) as system,
+    ):
+        largest = max(path.stat().st_size for path in jpegs)
+        rate = capacity(system, server, options.sessions, options.seconds / 3)
+        # A little more: what workers can do is known roughly.
+        fps = max(round(1.2 * options.factor * rate / options.sessions), 1)
+        predictions, figures = overloaded(system, server, options.sessions, fps, options.seconds)
     inference = figures["infer_ms"]["median"]
     held = figures["redis"]["bytes_most"] - figures["redis"]["bytes_idle"]
     goals = {

@@ -1,5 +1,6 @@
 """What the measurements of Redis run: a redis-server, the daemons on it, and sessions that cost next to nothing."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
@@ -73,6 +75,15 @@ def wait_for(what, seconds, check):
             raise SystemExit(f"waited {seconds} s in vain: {what}")
         time.sleep(0.02)
     return value
+
+
+@contextlib.contextmanager
+def workplace():
+    """A folder that goes, and in it the film's frames as JPEG files."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "jpegs").mkdir()
+        yield folder, make_jpegs(folder / "jpegs")
 
 
 def make_jpegs(folder, quality=85, height=234, environment=None):

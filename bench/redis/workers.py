@@ -5,13 +5,11 @@ The stream is filled beforehand with frames that do not expire, so nobody produc
 In turn one worker and two; the ratio within each round counts.
 """
 
-import pathlib
 import statistics
-import tempfile
 import time
 
 import report
-from system import Redis, System, cpu_seconds, make_jpegs, wait_for
+from system import Redis, System, cpu_seconds, wait_for, workplace
 
 EXPIRES = 4_000_000_000_000_000
 
@@ -65,14 +63,10 @@ def main():
     parser.add_argument("--frames", type=int, default=1000, help="for each worker, in each round")
     options = parser.parse_args()
     load = report.Load()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        (folder / "jpegs").mkdir()
-        jpegs = make_jpegs(folder / "jpegs")
-        with Redis(folder) as server:
-            rounds = [
-                [rate(options, server, folder, jpegs, workers) for workers in (1, 2)] for _ in range(options.rounds)
-            ]
+    with workplace() as (folder, jpegs), Redis(folder) as server:
+        rounds = [
+            [rate(options, server, folder, jpegs, workers) for workers in (1, 2)] for _ in range(options.rounds)
+        ]
     ratios = [two / one for (one, _), (two, _) in rounds]
     median = lambda index, which: statistics.median(round_[index][which] for round_ in rounds)
     goals = {"two_by_one": report.at_least(round(statistics.median(ratios), 3), 1.85)}

@@ -10,10 +10,15 @@ pub const IMAGES: &str = "images";
 /// The most shards that a stream may have.
 pub const MAX_SHARDS: u32 = 256;
 
-/// All that a reader of a stream reads: itself, for those who know of no shards, and its shards.
-pub fn shards(stream: &str, shards: u32) -> Vec<String> {
-    let shards = (0..shards).map(|number| shard(stream, number));
-    std::iter::once(stream.to_owned()).chain(shards).collect()
+/// All that a reader of these streams reads, whose names have commas between them: each, and its shards.
+pub fn streams(names: &str, shards: u32) -> Vec<String> {
+    let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let all = |name: &str| {
+        let shards = (0..shards).map(|number| shard(name, number));
+        // Those who know of no shards write to the name itself.
+        std::iter::once(name.to_owned()).chain(shards).collect::<Vec<_>>()
+    };
+    names.flat_map(all).collect()
 }
 
 /// The stream that takes a session's frames, all of them in their order.
@@ -87,14 +92,14 @@ mod tests {
 
     #[test]
     fn readers_read_all_that_sessions_write() {
-        assert_eq!(shards(IMAGES, 0), ["images"]);
+        assert_eq!(streams(IMAGES, 0), ["images"]);
         assert_eq!(
-            shards(IMAGES, 3),
+            streams(IMAGES, 3),
             ["images", "images:{0}", "images:{1}", "images:{2}"]
         );
         let used: std::collections::BTreeSet<_> = (0..100)
             .map(|session| shard_of(IMAGES, &session.to_string(), 3))
             .collect();
-        assert_eq!(used.into_iter().collect::<Vec<_>>(), shards(IMAGES, 3)[1..]);
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), streams(IMAGES, 3)[1..]);
     }
 }

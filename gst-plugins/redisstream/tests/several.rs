@@ -92,13 +92,13 @@ fn session_names(shards: u32) -> Vec<String> {
 fn frames_flow_while_their_slots_move() {
     let cluster = Cluster::start(0);
     let scene = Scene::play(&cluster.url(), SHARDS);
-    let owners: std::collections::BTreeSet<_> = keys::shards(keys::IMAGES, SHARDS)[1..]
+    let owners: std::collections::BTreeSet<_> = keys::streams(keys::IMAGES, SHARDS)[1..]
         .iter()
         .map(|shard| cluster.owner(shard))
         .collect();
     assert_eq!(owners.len(), Cluster::MASTERS, "every node has shards");
 
-    let keys = keys::shards(keys::IMAGES, SHARDS);
+    let keys = keys::streams(keys::IMAGES, SHARDS);
     for key in keys
         .iter()
         .map(String::as_str)
@@ -171,7 +171,7 @@ fn frames_flow_again_after_the_whole_cluster_was_down() {
 fn a_node_that_nobody_replaces_holds_up_its_own_shards_only() {
     let mut cluster = Cluster::start_with(0, &["--cluster-require-full-coverage", "no"]);
     let scene = Scene::play(&cluster.url(), SHARDS);
-    let streams = keys::shards(keys::IMAGES, SHARDS);
+    let streams = keys::streams(keys::IMAGES, SHARDS);
     let (answers, owners) = (
         cluster.owner(keys::PREDICTIONS),
         streams[1..]

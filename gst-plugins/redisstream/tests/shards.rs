@@ -16,7 +16,7 @@ const SHARDS: u32 = 4;
 
 /// Names of sessions, one for each shard.
 fn sessions() -> Vec<String> {
-    let shards = &keys::shards(keys::IMAGES, SHARDS)[1..];
+    let shards = &keys::streams(keys::IMAGES, SHARDS)[1..];
     let of_shard = |shard: &String| {
         let mut names = (0..).map(|number| format!("session-{number}"));
         names
@@ -61,7 +61,7 @@ fn a_sessions_frames_go_to_its_shard_and_its_answers_come_back() {
         )
     });
     let sinks: Vec<Pipeline> = launches.map(|launch| Pipeline::play(&redis, &launch)).collect();
-    for (shard, sink) in keys::shards(keys::IMAGES, SHARDS)[1..].iter().zip(&sinks) {
+    for (shard, sink) in keys::streams(keys::IMAGES, SHARDS)[1..].iter().zip(&sinks) {
         wait_for("a frame in each shard", || {
             sink.stat("sink", "published") > 0 && connection.exists::<_, bool>(shard).unwrap()
         });
@@ -75,7 +75,7 @@ fn a_sessions_frames_go_to_its_shard_and_its_answers_come_back() {
     }
     worker.no_error();
     drop(sinks);
-    for stream in keys::shards(keys::IMAGES, SHARDS) {
+    for stream in keys::streams(keys::IMAGES, SHARDS) {
         wait_for("every shard to be empty", || len(&mut connection, &stream) == 0);
     }
     assert!(len(&mut connection, "predictions") >= 40);
@@ -85,7 +85,7 @@ fn a_sessions_frames_go_to_its_shard_and_its_answers_come_back() {
 fn a_reader_takes_from_all_in_turn_and_hoards_nothing() {
     let redis = Redis::start();
     let mut connection = redis.connect();
-    let streams = keys::shards(keys::IMAGES, SHARDS);
+    let streams = keys::streams(keys::IMAGES, SHARDS);
     // One session floods its shard; the others, and who knows of no shards, have a frame each.
     for timestamp in 0..50 {
         add_frame(&mut connection, &streams[1], "flood", timestamp);
@@ -113,7 +113,7 @@ fn a_reader_takes_from_all_in_turn_and_hoards_nothing() {
 fn what_dead_workers_leave_is_buried_in_every_shard() {
     let redis = Redis::start();
     let mut connection = redis.connect();
-    let streams = keys::shards(keys::IMAGES, SHARDS);
+    let streams = keys::streams(keys::IMAGES, SHARDS);
     for stream in &streams {
         let _: () = connection
             .xgroup_create_mkstream(stream, "cg:images", "0")

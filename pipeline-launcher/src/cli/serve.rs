@@ -299,8 +299,7 @@ fn streams(launch: &str, shards: u32) -> Vec<String> {
         .property("shards")
         .and_then(|text| text.parse().ok())
         .unwrap_or(shards);
-    let names = source.property("stream").unwrap_or(keys::IMAGES).split(',');
-    names.flat_map(|name| keys::shards(name.trim(), shards)).collect()
+    keys::streams(source.property("stream").unwrap_or(keys::IMAGES), shards)
 }
 
 /// What the elements of all pipelines are told.

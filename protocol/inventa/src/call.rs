@@ -244,6 +244,11 @@ impl Inner {
         std::iter::once(&self.name).chain(&self.aliases)
     }
 
+    /// The name by which v1's services know an orchestrator.
+    pub(crate) fn well_known(&self) -> &ServiceName {
+        self.aliases.first().unwrap_or(&self.name)
+    }
+
     /// Whether a service may be listening although `PUBLISH` says that nobody does: in a cluster it counts those who
     /// are connected to the same node. Then its key tells.
     async fn listens_elsewhere(&self, service: &ServiceName, without_key: bool) -> RedisResult<bool> {

@@ -215,12 +215,7 @@ impl Keeper {
                 let (inventa, registry, name) =
                     (self.inventa.clone(), Arc::clone(&self.registry), name.clone());
                 self.inventa.inner.tasks.spawn(async move {
-                    let us = inventa
-                        .inner
-                        .aliases
-                        .first()
-                        .unwrap_or(&inventa.inner.name)
-                        .to_string();
+                    let us = inventa.inner.well_known().to_string();
                     if !inventa
                         .answers(&name, method::ORCHESTRATOR_ALIVE, &us, ALIVE_TIMEOUT)
                         .await
@@ -244,8 +239,7 @@ impl Keeper {
             }
             self.registry.add(name.clone());
             let inventa = self.inventa.clone();
-            // v1's services know the orchestrator by its well-known name only.
-            let us = inner.aliases.first().unwrap_or(&inner.name).to_string();
+            let us = inner.well_known().to_string();
             inner.tasks.spawn(async move {
                 let told = inventa
                     .call(&name, method::ORCHESTRATOR_ALIVE, &[&us], ALIVE_TIMEOUT)

@@ -83,15 +83,10 @@ impl Inventa {
         self.inner.tasks.spawn(async move {
             let inner = &inventa.inner;
             loop {
-                let mut commands = inner.commands.clone();
-                let told = async {
-                    let key = keys::service_info(&inner.name.to_string());
-                    prolong(&mut commands, &[&key]).await?;
-                    let mut pipe = redis::pipe();
-                    set_info(&mut pipe, &inner.name, &info());
-                    pipe.query_async::<()>(&mut commands).await
-                };
-                if let Err(error) = told.await {
+                let mut pipe = redis::pipe();
+                set_info(&mut pipe, &inner.name, &info());
+                let told: RedisResult<()> = pipe.query_async(&mut inner.commands.clone()).await;
+                if let Err(error) = told {
                     tracing::debug!(service = %inner.name, %error, "others are not told of this service");
                 }
                 tokio::select! {
@@ -164,34 +159,24 @@ pub(crate) async fn refresh(
     info: &[(String, String)],
 ) -> RedisResult<bool> {
     let key = name.to_string();
-    let mut commands = inner.commands.clone();
-    prolong(&mut commands, &[&key, &keys::service_info(&key)]).await?;
-    // No transaction: in a cluster the keys live on different nodes.
+    // No transaction: in a cluster the keys live on different nodes, and what a full Redis refuses must not stop the rest.
     let mut pipe = redis::pipe();
-    pipe.exists(&key);
+    pipe.expire(&key, TTL_SECS);
     pipe.cmd("SETEX").arg(&key).arg(TTL_SECS).arg(1).ignore();
     set_info(&mut pipe, name, info);
-    let (known,): (bool,) = pipe.query_async(&mut commands).await?;
+    let (known,): (bool,) = pipe.query_async(&mut inner.commands.clone()).await?;
     Ok(known)
 }
 
-/// Not anew: a Redis that is full would take what is there and give nothing.
+/// What is there lives on first: that takes no memory, and a Redis that is full, which takes no new value, must not forget
+/// who lives. The same holds for the name's own key.
 fn set_info(pipe: &mut redis::Pipeline, name: &ServiceName, info: &[(String, String)]) {
     let key = keys::service_info(&name.to_string());
     if !info.is_empty() {
+        pipe.expire(&key, TTL_SECS).ignore();
         pipe.hset_multiple(&key, info).ignore();
         pipe.expire(&key, TTL_SECS).ignore();
     }
-}
-
-/// Lets keys that are there live on. That takes no memory: a Redis that is full takes no new value, and must not
-/// forget who lives.
-async fn prolong(commands: &mut impl redis::aio::ConnectionLike, keys: &[&String]) -> RedisResult<()> {
-    let mut pipe = redis::pipe();
-    for key in keys {
-        pipe.expire(key, TTL_SECS).ignore();
-    }
-    pipe.query_async(commands).await
 }
 
 pub(crate) async fn forget(inner: &Inner, name: &ServiceName) -> RedisResult<()> {

@@ -12,6 +12,7 @@ use servers::{Cluster, Watched};
 use sightline_inventa::{Answer, CallError, Config, Event, Inventa, Orchestrator};
 use sightline_protocol::inventa::{Request, ServiceName};
 use sightline_redis::Server;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,6 +69,27 @@ async fn calls_work_both_ways(signaling: &Inventa, launchers: &[Inventa]) {
     }
 }
 
+/// All launchers are known and alive, and none was ever given up.
+async fn nobody_is_lost(
+    signaling: &Inventa,
+    orchestrator: &Orchestrator,
+    launchers: &[Inventa],
+    mut events: broadcast::Receiver<Event>,
+) {
+    eventually("the launchers are alive", async || {
+        let mut alive = true;
+        for launcher in launchers {
+            alive &= signaling.is_alive(launcher.name()).await.unwrap_or(false);
+        }
+        alive
+    })
+    .await;
+    assert_eq!(orchestrator.services("mb").len(), 3);
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, Event::Lost(_)), "{event:?}, though it lived");
+    }
+}
+
 #[tokio::test]
 async fn on_a_cluster_all_know_each_other_whatever_node_they_are_connected_to() {
     let cluster = Cluster::start(0);
@@ -100,21 +122,10 @@ async fn on_a_cluster_all_know_each_other_whatever_node_they_are_connected_to() 
 async fn on_a_cluster_a_node_may_die() {
     let mut cluster = Cluster::start(3);
     let (signaling, orchestrator, launchers) = scene(&cluster.url()).await;
-    let mut events = orchestrator.events();
+    let events = orchestrator.events();
     cluster.nodes[0].kill();
     calls_work_both_ways(&signaling, &launchers).await;
-    eventually("the launchers are alive", async || {
-        let mut alive = true;
-        for launcher in &launchers {
-            alive &= signaling.is_alive(launcher.name()).await.unwrap_or(false);
-        }
-        alive
-    })
-    .await;
-    assert_eq!(orchestrator.services("mb").len(), 3);
-    while let Ok(event) = events.try_recv() {
-        assert!(!matches!(event, Event::Lost(_)), "{event:?}, though it lived");
-    }
+    nobody_is_lost(&signaling, &orchestrator, &launchers, events).await;
 }
 
 #[tokio::test]
@@ -122,20 +133,9 @@ async fn with_a_sentinel_the_master_may_die() {
     let mut servers = Watched::start();
     let (signaling, orchestrator, launchers) = scene(&servers.url()).await;
     calls_work_both_ways(&signaling, &launchers).await;
-    let mut events = orchestrator.events();
+    let events = orchestrator.events();
     servers.master.kill();
     servers.wait_until_replaced();
     calls_work_both_ways(&signaling, &launchers).await;
-    eventually("the launchers are alive", async || {
-        let mut alive = true;
-        for launcher in &launchers {
-            alive &= signaling.is_alive(launcher.name()).await.unwrap_or(false);
-        }
-        alive
-    })
-    .await;
-    assert_eq!(orchestrator.services("mb").len(), 3);
-    while let Ok(event) = events.try_recv() {
-        assert!(!matches!(event, Event::Lost(_)), "{event:?}, though it lived");
-    }
+    nobody_is_lost(&signaling, &orchestrator, &launchers, events).await;
 }

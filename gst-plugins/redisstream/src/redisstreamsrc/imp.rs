@@ -86,9 +86,7 @@ impl Default for Settings {
 impl Settings {
     /// The streams, in the order they are written, each with its shards.
     fn streams(&self) -> Vec<String> {
-        let names = self.stream.split(',').map(str::trim);
-        let names = names.filter(|name| !name.is_empty());
-        names.flat_map(|name| keys::shards(name, self.shards)).collect()
+        keys::streams(&self.stream, self.shards)
     }
 
     fn config(&self) -> Config {
