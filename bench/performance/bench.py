@@ -9,7 +9,7 @@ import sys
 import time
 
 # The system, a Redis of its own, and what each result says of the machine.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "redis"))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "redis"))
 import report  # noqa: E402
 import system  # noqa: E402
 

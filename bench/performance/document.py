@@ -111,7 +111,7 @@ def latency(result):
     return [*parts, goals(result)]
 
 
-def capacity(result):
+def density(result):
     steps = result["steps"]
     roles = [role for role in ("sessions", "workers", "redis", "signaling", "launcher") if role in steps[0]["cores"]]
     bars = plot.bars(
@@ -153,7 +153,7 @@ def instructions(result):
 
 
 SECTIONS = {
-    "performance-throughput": throughput, "performance-latency": latency, "performance-capacity": capacity,
+    "performance-throughput": throughput, "performance-latency": latency, "performance-density": density,
     "performance-footprint": footprint, "performance-instructions": instructions,
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ import statistics
 import sys
 from types import SimpleNamespace
 
-import capacity
+import density
 import figures
 import footprint
 import instructions
@@ -50,7 +50,7 @@ def delay(options):
 
 def cost(options):
     """Of four sessions, by the processor time of everything but inference."""
-    rows, _ = capacity.ramp(options, 6, (4,))
+    rows, _ = density.ramp(options, 6, (4,))
     cores = {
         role: share
         for role, share in rows[0]["cores"].items()

@@ -16,7 +16,7 @@ install_packages valgrind python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plug
 if [ "${1:-}" = quick ]; then
     exec "$python" "$here/quick.py" --programs "$programs"
 fi
-for name in throughput latency capacity footprint instructions; do
+for name in throughput latency density footprint instructions; do
     say "Performance: $name"
     "$python" "$here/$name.py" --programs "$programs" >/dev/null
 done

@@ -4,7 +4,7 @@
 import sys
 import unittest
 
-import capacity
+import density
 import figures
 import latency
 
@@ -96,7 +96,7 @@ class Latency(unittest.TestCase):
         self.assertTrue(all(before <= after for (_, before), (_, after) in zip(events, events[1:])), events)
 
 
-class Capacity(unittest.TestCase):
+class Density(unittest.TestCase):
     @staticmethod
     def row(sessions, rate, p95):
         cores = {"sender": 0.02 * sessions, "workers": 0.12 * sessions}
@@ -107,12 +107,12 @@ class Capacity(unittest.TestCase):
 
     def test_the_most_that_are_served_well(self):
         rows = [self.row(1, 10, 30), self.row(4, 9.9, 60), self.row(8, 9.9, 151), self.row(10, 9.0, 140)]
-        best, goals = capacity.judge(rows)
+        best, goals = density.judge(rows)
         self.assertEqual(best["sessions"], 4)
         self.assertEqual({name: goal["reached"] for name, goal in goals.items()}, dict(zip(goals, (False, True, True))))
 
     def test_nobody_is_served(self):
-        best, goals = capacity.judge([self.row(1, 2, 900)])
+        best, goals = density.judge([self.row(1, 2, 900)])
         self.assertIsNone(best)
         self.assertFalse(any(goal["reached"] for goal in goals.values()))
 

@@ -7,6 +7,7 @@ and ICE, mostly) is on the same machine and is told apart: a camera's host pays 
 """
 
 import contextlib
+import itertools
 import os
 import statistics
 import sys
@@ -81,7 +82,7 @@ def ramp(options, seconds, steps):
 
 def judge(rows):
     """The most sessions that are served well, for each core that the senders leave, and the goals."""
-    well = [row for row in rows if is_well(row)]
+    well = list(itertools.takewhile(is_well, rows))
     best = well[-1] if well else None
     left = os.cpu_count() - best["cores"]["sender"] if best else None
     last = rows[-1]
@@ -95,7 +96,7 @@ def judge(rows):
 
 
 def main():
-    parser = bench.arguments(__doc__, "capacity")
+    parser = bench.arguments(__doc__, "density")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each number of sessions")
     parser.add_argument("--most", type=int, default=STEPS[-1])
     options = parser.parse_args()
