@@ -45,6 +45,31 @@ def python(script, *arguments_, **options):
     return program(sys.executable, HERE / script, *arguments_, **options)
 
 
+def processors():
+    """Ticks of all processors since the machine started: all, those with something to do, and those that its host took."""
+    ticks = [int(number) for number in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks), sum(ticks) - idle, ticks[7]
+
+
+class Load(report.Load):
+    """Also how busy others kept the processors just before, and what the machine's host took of them since."""
+
+    def __init__(self, seconds=2.0):
+        all_before, busy_before, _ = processors()
+        time.sleep(seconds)
+        self.start_ticks = all_, busy, _ = processors()
+        self.busy_before = (busy - busy_before) / max(all_ - all_before, 1)
+        super().__init__()
+
+    def stolen(self):
+        (all_before, _, before), (all_, _, now) = self.start_ticks, processors()
+        return (now - before) / max(all_ - all_before, 1)
+
+    def noise(self, limit_rounds):
+        return figures.noise(limit_rounds, self.busy_before, self.stolen())
+
+
 class Limit:
     """As many bare loops of one thread as there are cores."""
 
@@ -69,9 +94,13 @@ def settle(seconds=1.0):
 
 def save(options, load, limit_rounds, goals, values):
     """Writes the result with what the machine's noise lets be said; goals that a noisy machine missed prove nothing."""
-    noise = figures.noise(limit_rounds, load.before, os.cpu_count())
+    noise = load.noise(limit_rounds)
     report.save(options.result, load, goals, {
-        "noise": {"limit_rounds": [round(value, 1) for value in limit_rounds], "too_noisy": noise}, **values,
+        "noise": {
+            "limit_rounds": [round(value, 1) for value in limit_rounds], "too_noisy": noise,
+            "busy_before": round(load.busy_before, 3), "stolen": round(load.stolen(), 4),
+        },
+        **values,
     })  # fmt: skip
     for reason in noise:
         print(f"too noisy to conclude: {reason}", file=sys.stderr)

@@ -100,7 +100,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=5.0, help="of each number of sessions")
     parser.add_argument("--most", type=int, default=STEPS[-1])
     options = parser.parse_args()
-    load = report.Load()
+    load = bench.Load()
     with contextlib.ExitStack() as stack:
         limit = bench.Limit(stack)
         limit.rate(1.0)

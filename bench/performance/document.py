@@ -32,8 +32,8 @@ make bench         # everything; needs the data folder that bench/README.md name
 make bench-quick   # three minutes: faster or slower than what is recorded?
 ```
 
-Each script of `bench/performance` runs alone, too, with `--help`. A result says how busy the machine was; where the limit itself varied, or others wanted
-to run, it says that nothing can be concluded, and so does this page.
+Each script of `bench/performance` runs alone, too, with `--help`. A result says how busy the machine was; where the limit itself varied, or others were
+busy, it says that nothing can be concluded, and so does this page.
 
 **Compared are** ratios within rounds: in each, everything has its turn for a few seconds, and medians of the ratios are told. *The limit* are as many
 loops of ONNX Runtime with one thread as there are cores, on a picture that is preprocessed already. *The Python worker* is
@@ -65,9 +65,14 @@ def picture(name, alt, svg):
 
 def machine(result):
     seen = result["machine"]
-    words = f"{seen['processor']}, {seen['cores']} cores; load {seen['load']['before']} before, {seen['load']['median']} meanwhile"
-    noise = result.get("noise", {}).get("too_noisy", [])
-    return f"*{words}.*\n" + "".join(f"\n**Too noisy to conclude**: {reason}.\n" for reason in noise)
+    words = f"{seen['processor']}, {seen['cores']} cores, Redis {seen['redis']}"
+    noise = result.get("noise", {"too_noisy": []})
+    if "limit_rounds" in noise:
+        low, high = min(noise["limit_rounds"]), max(noise["limit_rounds"])
+        words += (
+            f"; processors {noise['busy_before']:.0%} busy before; the limit {low:.0f} to {high:.0f} a second by round"
+        )
+    return f"*{words}.*\n" + "".join(f"\n**Too noisy to conclude**: {reason}.\n" for reason in noise["too_noisy"])
 
 
 def throughput(result):
@@ -98,7 +103,7 @@ def latency(result):
     parts = [
         "## Latency\n",
         f"A native sender on loopback, WHIP, {result['camera']}, {result['inferences_a_second']} inferences a second; the client follows over REST. A stage is the time "
-        "since the one before: *published* is the network, the jitter buffer, decoding, scaling and the JPEG; *taken* is waiting for a worker.\n",
+        "since the one before: *published* is the network, the jitter buffer, decoding, scaling and the JPEG; *taken* is waiting for a worker. Of cameras whose film is encoded beforehand *encoded* is a handover.\n",
         picture("latency", "Stages of a frame's way as bars behind each other", bars),
     ]
     for name, case in cases.items():

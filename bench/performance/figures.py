@@ -5,8 +5,8 @@ import statistics
 
 # Rounds of one and the same work that differ by more than this say more of the machine than of the work.
 CALM_SPREAD = 0.15
-# Processes that want to run, for each core, before anything is measured.
-CALM_LOAD = 0.25
+# Of the processors' time: what others use just before anything is measured, and what the machine's host takes meanwhile.
+CALM_BUSY, CALM_STOLEN = 0.10, 0.03
 # A figure of the quick bench has changed when it differs from the recorded one by more than this, or by its own spread.
 SMALLEST_CHANGE = 0.05
 # The same of instruction counts, which are the same on every day.
@@ -39,13 +39,15 @@ def ratios(ours, others):
     return {"ratio": round(statistics.median(each), 3), "spread": round(spread(each), 3)}
 
 
-def noise(limit_rounds, load_before, cores):
+def noise(limit_rounds, busy_before, stolen):
     """Why the machine was too noisy to conclude anything; empty if it was not."""
     reasons = []
     if (varied := spread(limit_rounds)) > CALM_SPREAD:
         reasons.append(f"the same work took times that differ by {varied:.0%} (calm: {CALM_SPREAD:.0%})")
-    if load_before > CALM_LOAD * cores:
-        reasons.append(f"{load_before:.1f} processes wanted to run before the start (calm: {CALM_LOAD * cores:.1f})")
+    if busy_before > CALM_BUSY:
+        reasons.append(f"others kept the processors {busy_before:.0%} busy before the start (calm: {CALM_BUSY:.0%})")
+    if stolen > CALM_STOLEN:
+        reasons.append(f"the machine's host took {stolen:.0%} of the processors (calm: {CALM_STOLEN:.0%})")
     return reasons
 
 

@@ -123,7 +123,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=20.0, help="of idling")
     parser.add_argument("--starts", type=int, default=3)
     options = parser.parse_args()
-    load = report.Load()
+    load = bench.Load()
     with contextlib.ExitStack() as stack:
         limit = bench.Limit(stack)
         limit.rate(1.0)

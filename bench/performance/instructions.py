@@ -18,7 +18,7 @@ from PIL import Image
 
 import bench
 import v1_worker
-from bench import report, system
+from bench import report
 
 FEW, MANY = 1, 11
 SIZE = (640, 480)

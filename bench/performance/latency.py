@@ -92,7 +92,7 @@ def main():
     parser = bench.arguments(__doc__, "latency")
     parser.add_argument("--seconds", type=float, default=12.0, help="of each case")
     options = parser.parse_args()
-    load = report.Load()
+    load = bench.Load()
     found = {}
     with contextlib.ExitStack() as stack:
         limit = bench.Limit(stack)

@@ -7,12 +7,12 @@ the same on every day. `--record` makes this run the one that later ones are com
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
 import sys
 from types import SimpleNamespace
 
+import bench
 import density
 import figures
 import footprint
@@ -77,9 +77,9 @@ def main():
     given = parser.parse_args()
     options = SimpleNamespace(programs=given.programs, rounds=4, seconds=1.5)
     recorded = json.loads(given.result.read_text()) if given.result.exists() else {"figures": {}}
-    load = report.Load()
+    load = bench.Load()
     found, limit = measure(options)
-    noise = figures.noise(limit, load.before, os.cpu_count())
+    noise = load.noise(limit)
     verdicts = figures.verdicts(found, recorded["figures"], noise)
     for name, verdict in verdicts.items():
         before = recorded["figures"].get(name, {}).get("value", "")

@@ -29,11 +29,11 @@ class Figures(unittest.TestCase):
         with self.assertRaises(ValueError):
             figures.ratios([1, 2], [1])
 
-    def test_noise_is_told_by_the_limit_and_by_the_load_before(self):
-        self.assertEqual(figures.noise([100, 101, 99], load_before=0.1, cores=2), [])
-        self.assertEqual(len(figures.noise([100, 60, 30], load_before=0.1, cores=2)), 1)
-        self.assertEqual(len(figures.noise([100, 60, 30], load_before=3, cores=2)), 2)
-        self.assertEqual(figures.noise([100, 101, 99], load_before=3, cores=16), [])
+    def test_noise_is_told_by_the_limit_by_others_and_by_the_host(self):
+        self.assertEqual(figures.noise([100, 101, 99], busy_before=0.02, stolen=0), [])
+        self.assertEqual(len(figures.noise([100, 60, 30], busy_before=0.02, stolen=0)), 1)
+        self.assertEqual(len(figures.noise([100, 60, 30], busy_before=0.5, stolen=0)), 2)
+        self.assertEqual(len(figures.noise([100, 101, 99], busy_before=0.02, stolen=0.2)), 1)
 
     def test_a_change_counts_when_it_is_larger_than_the_spread(self):
         better, worse = figures.compare(110, 100, 0.02, True), figures.compare(110, 100, 0.02, False)

@@ -131,7 +131,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     options = parser.parse_args()
-    load = report.Load()
+    load = bench.Load()
     rates, costs, limit = measure(options)
     medians = lambda values: {name: round(statistics.median(each), 2) for name, each in values.items()}
     wanted = {
