@@ -121,7 +121,7 @@ def density(result):
     roles = [role for role in ("sessions", "workers", "redis", "signaling", "launcher") if role in steps[0]["cores"]]
     bars = plot.bars(
         "Processor time of a session, in cores",
-        [(f"{step['sessions']} sessions", [step["cores"].get(role, 0) / step["sessions"] for role in roles]) for step in steps],
+        [(f"{step['sessions']} session{'s' * (step['sessions'] > 1)}", [step["cores"].get(role, 0) / step["sessions"] for role in roles]) for step in steps],
         "", roles,
     )  # fmt: skip
     rows = [
