@@ -73,6 +73,8 @@ def rate(client, workers, jpegs, seconds, most):
     used, (end, last) = cpu() - before, answered(client)
     if last >= count:
         raise SystemExit("the stream ran dry while it was measured")
+    if last == first:
+        raise SystemExit(f"nothing was answered in {seconds} s: do workers live, and is the machine free?")
     client.xtrim("images", maxlen=0, approximate=False)
     bench.settle(0.3)
     return (last - first) / (end - begin), used * 1000 / (last - first)
