@@ -5,9 +5,7 @@ Times are compared as ratios to what ran beside them, and only where the machine
 the same on every day. `--record` makes this run the one that later ones are compared with.
 """
 
-import argparse
 import json
-import pathlib
 import statistics
 import sys
 from types import SimpleNamespace
@@ -70,10 +68,8 @@ def measure(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--programs", type=pathlib.Path, default=report.ROOT / "target/release")
+    parser = bench.arguments(__doc__, "quick")
     parser.add_argument("--record", action="store_true", help="later runs are compared with this one")
-    parser.add_argument("--result", type=pathlib.Path, default=report.RESULTS / "performance-quick.json")
     given = parser.parse_args()
     options = SimpleNamespace(programs=given.programs, rounds=4, seconds=1.5)
     recorded = json.loads(given.result.read_text()) if given.result.exists() else {"figures": {}}
