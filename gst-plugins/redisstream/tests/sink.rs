@@ -136,6 +136,35 @@ fn at_most_so_many_are_in_flight_and_the_newest_waits() {
 }
 
 #[test]
+fn a_leaky_queue_keeps_the_newest_while_the_sink_waits_for_credit() {
+    let redis = Redis::start();
+    let mut connection = redis.connect();
+    let launch = format!("{SINK} participant-id=abc max-in-flight=1 wait-for-credit=true").replace(
+        "! redisstreamsink",
+        "! queue leaky=downstream max-size-buffers=1 ! redisstreamsink",
+    );
+    let pipeline = Pipeline::play(&redis, &launch);
+    let input = Input::of(&pipeline);
+    input.push_jpeg(0);
+    wait_for("a frame", || len(&mut connection, "images") == 1);
+    for index in 1..=5 {
+        input.push_jpeg(index * 1000);
+    }
+    answer(&mut connection, "abc", "0", "0");
+    wait_for("the newest frame", || {
+        texts(range(&mut connection, "images").last().unwrap())["timestamp"] == "450000"
+    });
+    // On a stalled machine a credit may expire meanwhile, and lets one more through.
+    let expired = pipeline.stat("sink", "expired-credits");
+    assert!(pipeline.stat("sink", "accepted") <= 2 + expired);
+    assert_eq!(
+        pipeline.stat("sink", "dropped-replaced"),
+        0,
+        "none was encoded in vain"
+    );
+}
+
+#[test]
 fn answers_of_v1_workers_and_time_give_credits_back() {
     let redis = Redis::start();
     let mut connection = redis.connect();

@@ -7,7 +7,8 @@
  * from the buffer's frame meta where an element before has attached one; otherwise the session is
  * `participant-id` and the timestamp is the PTS in a 90 kHz clock. A session has at most `max-in-flight` frames
  * published and unanswered. Meanwhile the newest frame waits and replaces the one before it: the streaming thread
- * never waits for Redis. With `leaky=no` it does wait, and nothing is lost.
+ * never waits for Redis. With `leaky=no` it does wait, and nothing is lost. With `wait-for-credit` it waits after a frame
+ * until another may be published, so that a leaky queue upstream chooses the newest picture and none is encoded in vain.
  *
  * A frame expires `expiry` after its capture; one that was long under way before it could be published is still
  * given half of that.
@@ -44,6 +45,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Leaky, Payload};
 use crate::address::{Address, default_shards};
 use crate::connection::{Error, Reporter};
+use crate::credits::CREDIT_LIFETIME;
 use crate::entry::published_micros;
 use crate::identity::rtp_timestamp;
 use crate::publisher::{self, Answer, Config, Frame, Item, Stats};
@@ -73,6 +75,7 @@ struct Settings {
     max_length: u32,
     expiry: u32,
     leaky: Leaky,
+    wait_for_credit: bool,
     worker_id: Option<String>,
 }
 
@@ -88,6 +91,7 @@ impl Default for Settings {
             max_length: 0,
             expiry: 1000,
             leaky: Leaky::default(),
+            wait_for_credit: false,
             worker_id: None,
         }
     }
@@ -284,6 +288,10 @@ impl RedisStreamSink {
                 if leaked.is_some() {
                     stats.count_leaked();
                 }
+                // While Redis is away, what is not wanted is told apart here.
+                if started.settings.wait_for_credit && !stats.link.down.load(Ordering::Relaxed) {
+                    started.slot.await_open(Instant::now() + CREDIT_LIFETIME);
+                }
                 Ok(gst::FlowSuccess::Ok)
             }
             // The task has posted why.
@@ -434,6 +442,7 @@ impl ObjectImpl for RedisStreamSink {
             "max-length" => set(&mut settings.max_length, value),
             "expiry" => set(&mut settings.expiry, value),
             "leaky" => set(&mut settings.leaky, value),
+            "wait-for-credit" => set(&mut settings.wait_for_credit, value),
             "worker-id" => set(&mut settings.worker_id, value),
             name => gst::warning!(CAT, imp = self, "No property is named `{name}`"),
         }
@@ -456,6 +465,7 @@ impl ObjectImpl for RedisStreamSink {
             "max-length" => settings.max_length.to_value(),
             "expiry" => settings.expiry.to_value(),
             "leaky" => settings.leaky.to_value(),
+            "wait-for-credit" => settings.wait_for_credit.to_value(),
             "worker-id" => settings.worker_id.to_value(),
             _ => pspec.default_value().clone(),
         }
@@ -518,6 +528,15 @@ fn properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecEnum::builder_with_default("leaky", defaults.leaky)
             .nick("Leaky")
             .blurb("What is dropped while Redis or the workers are slower than the stream")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoolean::builder("wait-for-credit")
+            .nick("Wait for credit")
+            .blurb(
+                "Hold the stream after a frame until another may be published, for one second at most: for a leaky queue \
+                 before scaling and encoding, which then keeps the newest picture",
+            )
+            .default_value(defaults.wait_for_credit)
             .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("worker-id")
