@@ -2,6 +2,7 @@ import { ServerClock } from './clock';
 import { FrameClock } from './frame-clock';
 import { Link } from './link';
 import { Measures } from './measures';
+import { Relay } from './relay';
 import type { Prediction } from './prediction';
 import type { Problem } from './protocol';
 import { IDLE, reduce, type Command, type Event, type Intent, type SourceKind, type State } from './session';
@@ -11,6 +12,13 @@ export interface Source {
   readonly stream: MediaStream;
   readonly track: MediaStreamTrack;
   close(): void;
+}
+
+/** A picture of the source that is shown. */
+export interface Picture {
+  readonly image: HTMLVideoElement | HTMLCanvasElement;
+  /** Its place on the time line of `Client.frames`, in milliseconds. */
+  readonly time: number;
 }
 
 export interface ClientOptions {
@@ -35,6 +43,7 @@ export class Client {
   #state: State = IDLE;
   #link: Link | undefined;
   #source: Source | undefined;
+  #relay: Relay | undefined;
   /** Counts source requests: an answer to an old one is released, not used. */
   #request = 0;
   #timer: number | undefined;
@@ -50,6 +59,14 @@ export class Client {
   /** Of the connection, as the browser counts; undefined while there is none. */
   stats(): Promise<RTCStatsReport> | undefined {
     return this.#link?.stats();
+  }
+
+  /** The source's next picture is shown, as `requestVideoFrameCallback` of the video that plays it tells. */
+  presented(video: HTMLVideoElement, now: number, { mediaTime, captureTime, presentationTime }: VideoFrameCallbackMetadata): Picture {
+    const relayed = this.#relay?.pass(video);
+    const time = relayed ? now : mediaTime * 1000;
+    this.frames.captured(time, performance.timeOrigin + (relayed ? now : (captureTime ?? presentationTime)), mediaTime * 1000);
+    return { image: relayed ?? video, time };
   }
 
   start(intent: Intent): void {
@@ -130,6 +147,7 @@ export class Client {
       return;
     }
     this.#source = source;
+    this.#relay = Relay.needed(source.track, (track) => this.#link?.replace(track));
     source.track.onended = () => this.#handle({ type: 'source-failed', problem: { id: 'source-ended', message: '' } });
     this.#options.sourceChanged(source.stream);
     this.#handle({ type: 'source-ready' });
@@ -141,6 +159,8 @@ export class Client {
     this.#source.track.onended = null;
     this.#source.close();
     this.#source = undefined;
+    this.#relay?.close();
+    this.#relay = undefined;
     this.#options.sourceChanged(null);
   }
 

@@ -63,7 +63,7 @@ export class LivePage {
     });
     this.#remote = new Remote({ ...heard, base: rest.base });
     this.#session = this.#client;
-    this.#stage = new Stage(this.#client.frames, this.#filter, (shown) => this.#drawn(shown));
+    this.#stage = new Stage(this.#client, this.#filter, (shown) => this.#drawn(shown));
     this.#controls = new Controls(rest, {
       start: () => this.start(),
       stop: () => this.#session.stop(),

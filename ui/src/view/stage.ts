@@ -1,4 +1,4 @@
-import type { FrameClock } from '../client/frame-clock';
+import type { Client } from '../client/client';
 import type { Problem } from '../client/protocol';
 import { element, setText } from './dom';
 import type { Filter } from './filter';
@@ -23,12 +23,12 @@ export class Stage {
   readonly #detail = element('small');
   readonly #error = element('div', { class: 'problem', role: 'alert', 'data-testid': 'error', hidden: true });
 
-  constructor(clock: FrameClock, filter: Filter, shown: (shown: Shown) => void) {
+  constructor(client: Client, filter: Filter, shown: (shown: Shown) => void) {
     const picture = element('canvas', { class: 'picture', role: 'img', 'aria-label': 'The video with its boxes', hidden: true });
     const boxes = element('canvas', { class: 'boxes', 'aria-hidden': 'true' });
     this.#video.muted = true;
     this.#returned.muted = true;
-    this.frames = new FrameView(this.#video, picture, boxes, clock, filter, shown);
+    this.frames = new FrameView(this.#video, picture, boxes, client.frames, client.presented.bind(client), filter, shown);
     this.#error.append(this.#what, this.#next, this.#detail);
     this.root = element('div', { class: 'stage' }, this.#hint, this.#video, picture, boxes, this.#returned, this.#error);
   }
