@@ -2,9 +2,10 @@ import { ServerClock } from './clock';
 import { FrameClock } from './frame-clock';
 import { Link } from './link';
 import { Measures } from './measures';
-import { Relay } from './relay';
+import { preciseNow } from './precise';
 import type { Prediction } from './prediction';
 import type { Problem } from './protocol';
+import { Relay } from './relay';
 import { IDLE, reduce, type Command, type Event, type Intent, type SourceKind, type State } from './session';
 
 /** A video that can be sent, and what releases it. */
@@ -176,9 +177,4 @@ export class Client {
   #deliver(prediction: Prediction): void {
     if (this.measures.add(prediction, preciseNow())) this.#options.predicted(prediction);
   }
-}
-
-/** Unix time in milliseconds with a fraction, and steady: it does not jump when the system's clock is set. */
-export function preciseNow(): number {
-  return performance.timeOrigin + performance.now();
 }

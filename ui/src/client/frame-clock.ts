@@ -107,8 +107,10 @@ export class FrameClock {
     this.#sinceAligned = 0;
     const interval = this.interval;
     if (interval === undefined || Math.min(this.#captured.length, this.#encoded.length) < ENOUGH) return;
-    const differences = this.#encoded.flatMap((e) => this.#captured.map((c) => e.time - c.time)).sort((a, b) => a - b);
-    const base = densest(differences, SPREAD_MS);
+    // Typed, because it is sorted ten times as fast.
+    const differences = new Float64Array(this.#encoded.length * this.#captured.length);
+    this.#encoded.forEach((e, i) => this.#captured.forEach((c, j) => (differences[i * this.#captured.length + j] = e.time - c.time)));
+    const base = densest(differences.sort(), SPREAD_MS);
     const fits = [-3, -2, -1, 0, 1, 2, 3].map((shift) => {
       const offset = base + shift * interval;
       const pairs = this.#fit(offset);
@@ -152,7 +154,7 @@ export class FrameClock {
 }
 
 /** The middle of the stretch of this length that holds most of the sorted values. */
-function densest(sorted: readonly number[], length: number): number {
+function densest(sorted: Float64Array, length: number): number {
   let [first, most, middle] = [0, 0, 0];
   sorted.forEach((value, i) => {
     while (value - sorted[first]! > length) first += 1;

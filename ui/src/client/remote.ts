@@ -1,10 +1,11 @@
-import { preciseNow } from './client';
 import { ServerClock } from './clock';
+import { probeClock } from './clock-probe';
 import { FrameClock } from './frame-clock';
 import { Measures } from './measures';
+import { preciseNow } from './precise';
 import { parsePrediction, type Prediction } from './prediction';
 import type { Problem } from './protocol';
-import { parseSession, Rest } from './rest';
+import { parseSession, Rest, socketUrl } from './rest';
 import { IDLE, retryDelay, type Intent, type State } from './session';
 import { asText, parseJson } from './validate';
 import { Viewer } from './whep';
@@ -24,7 +25,8 @@ export interface RemoteOptions {
  */
 export class Remote {
   readonly frames = new FrameClock();
-  readonly measures = new Measures(new ServerClock());
+  readonly #clock = new ServerClock();
+  readonly measures = new Measures(this.#clock);
   readonly #options: RemoteOptions;
   readonly #rest: Rest;
   #state: State = IDLE;
@@ -32,6 +34,7 @@ export class Remote {
   #own: string | undefined;
   #events: EventSource | undefined;
   #viewer: Viewer | undefined;
+  #forgetClock: (() => void) | undefined;
   #timer: number | undefined;
   /** Counts attempts: what an old one brings is let go. */
   #turn = 0;
@@ -111,6 +114,7 @@ export class Remote {
   #follow(session: string, intent: Intent, attempt: number): void {
     const events = new EventSource(this.#rest.url(`sessions/${encodeURIComponent(session)}/predictions`));
     this.#events = events;
+    this.#forgetClock = probeClock(socketUrl(this.#options.base), this.#clock);
     events.onopen = () => this.#set({ name: 'live', intent, attempt, wavering: false });
     events.onerror = () => this.#lose(intent, attempt, { id: 'server-gone', message: '' });
     events.addEventListener('prediction', ({ data }) => {
@@ -147,6 +151,9 @@ export class Remote {
     clearTimeout(this.#timer);
     this.#events?.close();
     this.#events = undefined;
+    this.#forgetClock?.();
+    this.#forgetClock = undefined;
+    this.#clock.reset();
     if (this.#viewer) this.#options.returned(null);
     this.#viewer?.close();
     this.#viewer = undefined;

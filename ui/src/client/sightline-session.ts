@@ -2,6 +2,7 @@ import { Client } from './client';
 import { DEFAULT_PIPELINE } from './pipelines';
 import { detectionsOf, type Detection, type Prediction } from './prediction';
 import type { Params } from './protocol';
+import { socketUrl } from './rest';
 import type { State } from './session';
 import type { Fields } from './validate';
 
@@ -111,11 +112,4 @@ export class SightlineSession extends EventTarget {
   #tell(type: keyof SessionEvents, detail: unknown): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/** The WebSocket's address below the server's. */
-export function socketUrl(base: string | URL): URL {
-  const url = new URL('ws', base);
-  url.protocol = url.protocol === 'https:' || url.protocol === 'wss:' ? 'wss:' : 'ws:';
-  return url;
 }

@@ -4,10 +4,10 @@ import { asText } from '../client/validate';
 import { Viewer } from '../client/whep';
 import { element, setText } from './dom';
 import { play } from './play';
-import { duration, explain, milliseconds, perSecond } from './words';
+import { dropsOf, duration, explain, milliseconds, perSecond } from './words';
 
 const REFRESH_MS = 2000;
-const SESSION_COLUMNS = ['Session', 'Pipeline', 'State', 'Duration', 'Rate', 'Latency', 'Frames', ''];
+const SESSION_COLUMNS = ['Session', 'Pipeline', 'State', 'Duration', 'Rate', 'Latency', 'Frames', 'Not inferred', ''];
 
 /** For the operator: all sessions and workers of the installation. */
 export class Dashboard {
@@ -130,6 +130,7 @@ class SessionRow {
   readonly #rate = element('td');
   readonly #latency = element('td');
   readonly #frames = element('td');
+  readonly #drops = element('td');
   readonly #stop = element('button', { type: 'button', class: 'small' }, 'Stop');
   readonly #video = element('video', { playsinline: true, hidden: true });
 
@@ -140,20 +141,21 @@ class SessionRow {
     this.#stop.ariaLabel = `Stop session ${short}`;
     this.#stop.addEventListener('click', stop);
     const name = element('th', { scope: 'row', title: id }, element('code', {}, short), this.#video);
-    const cells = [cell(pipeline), this.#state, this.#since, this.#rate, this.#latency, this.#frames, element('td', {}, this.#stop)];
+    const cells = [cell(pipeline), this.#state, this.#since, this.#rate, this.#latency, this.#frames, this.#drops, element('td', {}, this.#stop)];
     // For narrow screens, where the table has no head.
     cells.forEach((one, i) => (one.dataset['title'] = SESSION_COLUMNS[i + 1]));
     this.root = element('tr', {}, name, ...cells);
   }
 
   update(session: Listed): void {
-    const { state, created, ended, fps, latency, frames, restarts, error } = session;
+    const { state, created, ended, fps, latency, frames, dropped, restarts, error } = session;
     this.root.dataset['session'] = state;
     setText(this.#state, `${state.toLowerCase()}${restarts > 0 ? `, restarted ${restarts}×` : ''}${error ? `: ${explain(error).what}` : ''}`);
     setText(this.#since, duration((ended ?? Date.now()) - created));
     setText(this.#rate, perSecond(fps));
     setText(this.#latency, milliseconds(latency));
     setText(this.#frames, String(frames));
+    setText(this.#drops, dropsOf(dropped));
     this.#stop.hidden = !isRunning(session);
   }
 

@@ -1,13 +1,13 @@
 import { Api } from '../api';
-import { Client, preciseNow } from '../client/client';
+import { Client } from '../client/client';
 import { toCoco, toJsonLines } from '../client/export';
 import { LinkReader } from '../client/link-stats';
 import { DEFAULT_PIPELINE, fetchPipelines } from '../client/pipelines';
+import { preciseNow } from '../client/precise';
 import { detectionsOf, type Prediction } from '../client/prediction';
 import { Remote } from '../client/remote';
-import type { Rest } from '../client/rest';
+import { parseSession, socketUrl, type Drops, type Rest } from '../client/rest';
 import { IDLE, type State } from '../client/session';
-import { socketUrl } from '../client/sightline-session';
 import { openSource } from '../sources/open';
 import { Controls } from './controls';
 import { element, setText } from './dom';
@@ -21,7 +21,7 @@ import { Toolbar } from './toolbar';
 import { countdownOf, hintOf, problemOf, statusOf } from './words';
 
 const REFRESH_MS = 250;
-/** The browser's counters change once a second. */
+/** The browser's counters change once a second, the server's too. */
 const STATS_MS = 1000;
 
 /** One session, seen and led: puts the parts together and passes what happens from one to the other. */
@@ -46,6 +46,8 @@ export class LivePage {
   #session: Client | Remote;
   #predictedAt: number | undefined;
   #shown: Shown | undefined;
+  /** Of the session that runs, once its first prediction has told its id. */
+  #id: string | undefined;
 
   constructor(rest: Rest, changed: (state: State) => void) {
     this.#rest = rest;
@@ -112,6 +114,7 @@ export class LivePage {
     if (state.name !== 'live') {
       this.#predictedAt = undefined;
       this.#shown = undefined;
+      this.#id = undefined;
       this.#stage.frames.clear();
       this.#panel.clear();
       this.#link.reset();
@@ -126,6 +129,7 @@ export class LivePage {
   #predicted(prediction: Prediction): void {
     const now = preciseNow();
     this.#predictedAt = now;
+    this.#id = prediction.session;
     // What is watched has its boxes in the picture.
     if (this.#session.state.name === 'live' && this.#controls.kind !== 'watch') this.#stage.frames.show(prediction);
     this.#findings.add(detectionsOf(prediction, 16 / 9), now);
@@ -152,8 +156,14 @@ export class LivePage {
 
   async #readLink(): Promise<void> {
     if (this.#session.state.name !== 'live') return;
-    const report = await this.#session.stats();
-    if (this.#session.state.name === 'live') this.#panel.linked(report && this.#link.read(report as unknown as Map<string, unknown>), this.#session.measures);
+    const [report, dropped] = await Promise.all([this.#session.stats(), this.#askDrops()]);
+    if (this.#session.state.name !== 'live') return;
+    this.#panel.linked(report && this.#link.read(report as unknown as Map<string, unknown>), this.#session.measures, dropped);
+  }
+
+  /** Undefined where the server does not tell: then the page counts what it can see. */
+  async #askDrops(): Promise<Drops | undefined> {
+    const answer = this.#id && (await this.#rest.get(`sessions/${encodeURIComponent(this.#id)}`));
+    return answer && 'body' in answer ? parseSession(answer.body)?.dropped : undefined;
   }
 }
-

@@ -1,8 +1,9 @@
 import type { LinkStats } from '../client/link-stats';
 import type { Measures } from '../client/measures';
+import type { Drops } from '../client/rest';
 import { Chart } from './chart';
 import { element, setText } from './dom';
-import { megabits, milliseconds, percent, perSecond } from './words';
+import { dropsOf, megabits, milliseconds, percent, perSecond } from './words';
 
 const READOUTS = {
   latency: ['Latency', 'Median of the last 3 s, from the frame’s arrival at the pipeline to its boxes here'],
@@ -44,15 +45,15 @@ export class Panel {
     if (live) this.#chart.push(median, most, now);
   }
 
-  linked(stats: LinkStats | undefined, measures: Measures): void {
+  linked(stats: LinkStats | undefined, measures: Measures, dropped: Drops | undefined): void {
     const { width, height, fps, bitrate, roundTripMs, loss, encoded, limitation } = stats ?? {};
     const size = width && height ? `${width}×${height}` : '–';
     this.set('video', fps === undefined ? size : `${size}, ${Math.round(fps)} /s${limitation ? ` (${limitation})` : ''}`);
     this.set('bitrate', megabits(bitrate));
     this.set('trip', `${milliseconds(roundTripMs)}${loss ? `, ${percent(loss)} lost` : ''}`);
     const { losses, published } = measures;
-    const busy = encoded === undefined || published === undefined ? undefined : Math.max(0, encoded - published);
-    this.set('drops', losses ? `${busy ?? '–'} busy · ${losses.unanswered} lost · ${losses.late} late` : '–');
+    const busy = encoded === undefined || published === undefined ? {} : { replaced: Math.max(0, encoded - published) };
+    this.set('drops', dropsOf(dropped ?? (losses && { ...busy, ...losses })));
   }
 
   /** A session is over: the last minute stays to be looked at. */

@@ -1,4 +1,5 @@
 import type { Problem } from '../client/protocol';
+import type { Drops } from '../client/rest';
 import type { SourceKind, State } from '../client/session';
 import type { Shown } from './frame-view';
 
@@ -192,6 +193,23 @@ export function duration(ms: number): string {
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** What the server calls it, and people. Those after the third are seldom. */
+const DROPS = [
+  ['replaced', 'busy'],
+  ['unanswered', 'lost'],
+  ['late', 'late'],
+  ['redis', 'without Redis'],
+  ['expired', 'expired'],
+  ['dead-lettered', 'unreadable'],
+] as const;
+
+/** "3 busy · 0 lost · 1 late", and what else there is. */
+export function dropsOf(dropped: Drops | undefined): string {
+  if (!dropped) return '–';
+  const told = DROPS.filter(([reason], i) => i < 3 || dropped[reason]);
+  return told.map(([reason, words]) => `${dropped[reason] ?? '–'} ${words}`).join(' · ');
 }
 
 /** How well picture and boxes agree. */
