@@ -51,13 +51,13 @@ describe('FrameClock', () => {
   it('follows clocks that drift', () => {
     const clock = new FrameClock();
     let last = 0;
-    for (let i = 0; i < 3000; i++) {
+    for (let i = 0; i < 1000; i++) {
       clock.captured(i * 40, i * 40);
-      // Five milliseconds a minute.
-      last = Math.round(i * 40 * (1 + 5 / 60_000) * 90);
+      // Fifteen milliseconds a minute.
+      last = Math.round(i * 40 * (1 + 15 / 60_000) * 90);
       clock.encoded(last, i * 40 + 10);
     }
-    expect(clock.frameOf(last)?.time).toBe(2999 * 40);
+    expect(clock.frameOf(last)?.time).toBe(999 * 40);
   });
 
   it('gives no answer where media times are not those of capture', () => {
