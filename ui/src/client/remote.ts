@@ -61,14 +61,6 @@ export class Remote {
     if (this.#state.name === 'reconnecting') void this.#connect(this.#state.intent, this.#state.attempt);
   }
 
-  /** The picture that is watched came, but does not show. */
-  watchAgain(): void {
-    const state = this.#state;
-    if (!this.#viewer || state.name !== 'live') return;
-    this.#viewer.close();
-    void this.#watch(state.intent.session ?? '', state.intent, state.attempt, this.#turn);
-  }
-
   stats(): Promise<RTCStatsReport> | undefined {
     return this.#viewer?.stats();
   }
@@ -97,7 +89,7 @@ export class Remote {
 
   async #watch(session: string, intent: Intent, attempt: number, turn: number): Promise<boolean> {
     const lost = () => this.#lose(intent, attempt, { id: 'ice-failed', message: '' });
-    const viewer = await Viewer.open(new URL(`whep/${encodeURIComponent(session)}`, this.#options.base), lost);
+    const viewer = await Viewer.open(this.#whep(session), lost);
     if (turn !== this.#turn) {
       if (viewer instanceof Viewer) viewer.close();
       return false;
@@ -111,7 +103,29 @@ export class Remote {
     return true;
   }
 
+  /** The picture of what is followed anyway: without it there are still its boxes. */
+  async #addPicture(session: string): Promise<void> {
+    const turn = this.#turn;
+    const viewer = await Viewer.open(this.#whep(session), () => this.#dropPicture());
+    if (!(viewer instanceof Viewer)) return;
+    if (turn !== this.#turn) return viewer.close();
+    this.#viewer = viewer;
+    this.#options.returned(viewer.stream);
+  }
+
+  #dropPicture(): void {
+    this.#viewer?.close();
+    this.#viewer = undefined;
+    this.#options.returned(null);
+  }
+
+  #whep(session: string): URL {
+    return new URL(`whep/${encodeURIComponent(session)}`, this.#options.base);
+  }
+
   #follow(session: string, intent: Intent, attempt: number): void {
+    // Before the first prediction there is no picture either.
+    let awaited = intent.hasPicture;
     const events = new EventSource(this.#rest.url(`sessions/${encodeURIComponent(session)}/predictions`));
     this.#events = events;
     this.#forgetClock = probeClock(socketUrl(this.#options.base), this.#clock);
@@ -121,6 +135,8 @@ export class Remote {
       const prediction = parsePrediction(parseJson(asText(data) ?? ''));
       if (!prediction || !this.measures.add(prediction, preciseNow())) return;
       attempt = 0;
+      if (awaited) void this.#addPicture(session);
+      awaited = false;
       this.#options.predicted(prediction);
     });
     events.addEventListener('end', ({ data }) => {
@@ -154,9 +170,7 @@ export class Remote {
     this.#forgetClock?.();
     this.#forgetClock = undefined;
     this.#clock.reset();
-    if (this.#viewer) this.#options.returned(null);
-    this.#viewer?.close();
-    this.#viewer = undefined;
+    if (this.#viewer) this.#dropPicture();
     if (this.#own) void this.#rest.delete(`sessions/${this.#own}`);
     this.#own = undefined;
     this.measures.reset();

@@ -111,8 +111,7 @@ export class Dashboard {
     if (!(viewer instanceof Viewer)) return;
     if (!this.#viewers.has(id)) return viewer.close();
     this.#viewers.set(id, viewer);
-    // If it stays dark, it is opened anew with the next look at the sessions.
-    row.show(viewer.stream, () => this.#close(id));
+    row.show(viewer.stream);
   }
 
   #close(id: string): void {
@@ -159,9 +158,9 @@ class SessionRow {
     this.#stop.hidden = !isRunning(session);
   }
 
-  show(stream: MediaStream | null, dark: () => void = () => undefined): void {
+  show(stream: MediaStream | null): void {
     this.#video.hidden = stream === null;
-    play(this.#video, stream, dark);
+    play(this.#video, stream);
   }
 }
 

@@ -6,7 +6,7 @@ import { DEFAULT_PIPELINE, fetchPipelines } from '../client/pipelines';
 import { preciseNow } from '../client/precise';
 import { detectionsOf, type Prediction } from '../client/prediction';
 import { Remote } from '../client/remote';
-import { parseSession, socketUrl, type Drops, type Rest } from '../client/rest';
+import { parseSession, socketUrl, type Listed, type Rest } from '../client/rest';
 import { IDLE, type State } from '../client/session';
 import { openSource } from '../sources/open';
 import { Controls } from './controls';
@@ -48,6 +48,8 @@ export class LivePage {
   #shown: Shown | undefined;
   /** Of the session that runs, once its first prediction has told its id. */
   #id: string | undefined;
+  /** What the server knows of it. */
+  #listed: Listed | undefined;
 
   constructor(rest: Rest, changed: (state: State) => void) {
     this.#rest = rest;
@@ -55,7 +57,7 @@ export class LivePage {
     const heard = {
       changed: (state: State) => this.#heard(state),
       predicted: (prediction: Prediction) => this.#predicted(prediction),
-      returned: (stream: MediaStream | null) => this.#stage.showReturned(stream, () => this.#remote.watchAgain()),
+      returned: (stream: MediaStream | null) => this.#stage.showReturned(stream),
     };
     this.#client = new Client({
       ...heard,
@@ -114,7 +116,7 @@ export class LivePage {
     if (state.name !== 'live') {
       this.#predictedAt = undefined;
       this.#shown = undefined;
-      this.#id = undefined;
+      this.#id = this.#listed = undefined;
       this.#stage.frames.clear();
       this.#panel.clear();
       this.#link.reset();
@@ -149,21 +151,25 @@ export class LivePage {
     const { state, measures } = this.#session;
     setText(this.#status, statusOf(state, quiet));
     setText(this.#countdown, countdownOf(state, Date.now()));
-    this.#panel.measured(measures, state.name === 'live', now);
+    // Of what this page sends, only what it measures itself counts.
+    const told = this.#session === this.#remote ? this.#listed?.latency : undefined;
+    this.#panel.measured(measures, state.name === 'live', now, told);
     // What the server fetches itself has no picture here to compare boxes with.
     this.#toolbar.tell(this.#session === this.#client ? this.#shown : undefined, this.#stage.returns);
   }
 
   async #readLink(): Promise<void> {
     if (this.#session.state.name !== 'live') return;
-    const [report, dropped] = await Promise.all([this.#session.stats(), this.#askDrops()]);
+    const [report, listed] = await Promise.all([this.#session.stats(), this.#ask()]);
     if (this.#session.state.name !== 'live') return;
-    this.#panel.linked(report && this.#link.read(report as unknown as Map<string, unknown>), this.#session.measures, dropped);
+    this.#listed = listed;
+    const stats = report && this.#link.read(report as unknown as Map<string, unknown>);
+    // A server that does not tell what was dropped leaves it to what the page can see.
+    this.#panel.linked(stats, this.#session.measures, listed?.dropped);
   }
 
-  /** Undefined where the server does not tell: then the page counts what it can see. */
-  async #askDrops(): Promise<Drops | undefined> {
+  async #ask(): Promise<Listed | undefined> {
     const answer = this.#id && (await this.#rest.get(`sessions/${encodeURIComponent(this.#id)}`));
-    return answer && 'body' in answer ? parseSession(answer.body)?.dropped : undefined;
+    return answer && 'body' in answer ? parseSession(answer.body) : undefined;
   }
 }

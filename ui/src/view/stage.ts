@@ -34,17 +34,15 @@ export class Stage {
   }
 
   show(stream: MediaStream | null): void {
-    this.#video.srcObject = stream;
+    play(this.#video, stream);
     this.root.classList.toggle('has-video', stream !== null);
-    // Refused only where the user forbids muted videos too; the session is not harmed by it.
-    if (stream) this.#video.play().catch(() => undefined);
-    else this.frames.forget();
+    if (!stream) this.frames.forget();
   }
 
   /** A picture that comes back covers the one that is sent: its boxes are in it. */
-  showReturned(stream: MediaStream | null, dark: () => void): void {
+  showReturned(stream: MediaStream | null): void {
     this.#returned.hidden = stream === null;
-    play(this.#returned, stream, dark);
+    play(this.#returned, stream);
   }
 
   /** Whether the picture is one that came back, with boxes drawn in. */

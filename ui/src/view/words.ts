@@ -227,7 +227,7 @@ export function hintOf(kind: SourceKind): string {
     screen: 'What you share appears here.',
     file: 'Your video appears here. The file itself is not uploaded.',
     test: 'Moving shapes appear here.',
-    address: 'The server opens the address; its boxes appear here, without the picture.',
+    address: 'The server opens the address; its boxes appear here, with the picture where the pipeline sends one.',
     watch: 'The session’s picture appears here, with its boxes.',
   };
   return hints[kind];
