@@ -3,7 +3,7 @@ interface CanvasStream extends MediaStream {
   requestFrame(): void;
 }
 
-/** So long nothing need be shown before the source itself is sent: the page is hidden, or the video is paused. */
+/** The video shows nothing for so long, as when it is paused: then the source itself is sent. */
 const PAUSE_MS = 500;
 
 /**
@@ -44,7 +44,8 @@ export class Relay {
     if (this.#canvas.width !== width || this.#canvas.height !== height) Object.assign(this.#canvas, { width, height });
     this.#context.drawImage(video, 0, 0);
     this.#stream.requestFrame();
-    this.#send(this.#track);
+    // In a hidden tab little is shown, but the camera goes on.
+    this.#send(document.hidden ? this.#source : this.#track);
     clearTimeout(this.#timer);
     this.#timer = self.setTimeout(() => this.#send(this.#source), PAUSE_MS);
     return this.#canvas;
