@@ -101,7 +101,10 @@ impl Hub {
 
     /// Where our sessions run, each launcher once.
     pub(crate) fn launchers(&self) -> HashSet<ServiceName> {
-        self.sessions().values().map(|entry| entry.launcher.clone()).collect()
+        self.sessions()
+            .values()
+            .map(|entry| entry.launcher.clone())
+            .collect()
     }
 
     /// How many of our sessions run on a launcher.

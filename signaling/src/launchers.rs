@@ -11,8 +11,8 @@ use sightline_inventa::{CallError, Event as ServiceEvent, Inventa, Orchestrator}
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::rest::{WorkerView, WorkerViews};
 use sightline_protocol::rpc::{
-    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted,
-    SessionList, SessionStop, info, method,
+    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionList, SessionStart,
+    SessionStarted, SessionStop, info, method,
 };
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::broadcast::error::RecvError;
@@ -284,10 +284,15 @@ impl Launchers {
         // v1's bridge knows no such call.
         let v1 = self.seen.lock().await.as_ref().map(Seen::v1).unwrap_or_default();
         ours.retain(|launcher| !v1.contains(launcher));
-        let calls = ours
-            .iter()
-            .map(|launcher| self.call::<SessionList>(launcher, method::SESSION_LIST, &Done {}, DROPS_TIMEOUT));
-        for told in join_all(calls).await.into_iter().flatten().flat_map(|list| list.sessions) {
+        let calls = ours.iter().map(|launcher| {
+            self.call::<SessionList>(launcher, method::SESSION_LIST, &Done {}, DROPS_TIMEOUT)
+        });
+        for told in join_all(calls)
+            .await
+            .into_iter()
+            .flatten()
+            .flat_map(|list| list.sessions)
+        {
             if let Some(progress) = told.progress {
                 self.hub.dropped(&told.session, progress.dropped);
             }

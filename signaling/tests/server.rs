@@ -581,11 +581,17 @@ async fn the_page_is_served_and_nothing_else() {
     let style = scene.get("/assets/app-1a2b.css").await;
     assert!(style.head.contains("content-type: text/css"), "{}", style.head);
     // The client is for the pages of other sites too, and so is what it is made of; the page is not.
-    let open = ["access-control-allow-origin: *", "cross-origin-resource-policy: cross-origin"];
+    let open = [
+        "access-control-allow-origin: *",
+        "cross-origin-resource-policy: cross-origin",
+    ];
     let client = scene.get("/sightline.js").await;
     assert!(client.head.contains("cache-control: no-cache"), "{}", client.head);
     for header in open {
-        assert!(client.head.contains(header) && script.head.contains(header), "{header}");
+        assert!(
+            client.head.contains(header) && script.head.contains(header),
+            "{header}"
+        );
         assert!(!page.head.contains(header), "{header}");
     }
 
