@@ -388,6 +388,7 @@ impl Sessions {
                     state,
                     reason: None,
                     exit: None,
+                    progress: None,
                 })
             }
             Report::Candidates(candidates) => {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sightline_protocol::rpc::Drops;
+
 use super::exits::Role;
 use crate::control::{Progress, Stats};
 use crate::metrics::{DROPPED, FRAMES, INFERRED};
@@ -13,6 +15,23 @@ const DROPS: [(&str, &str); 4] = [
     ("dropped-redis", "redis"),
     ("dropped-replaced", "replaced"),
 ];
+
+/// What a session's element says of frames that were given to workers, and for which no answer came in time.
+const UNANSWERED: (&str, &str) = ("expired-credits", "unanswered");
+
+/// The frames that came to nothing in one process, by reason.
+pub(super) fn drops(progress: &Progress) -> Drops {
+    let mut drops = Drops::new();
+    for stats in progress.stats.values() {
+        for (name, reason) in DROPS.into_iter().chain([UNANSWERED]) {
+            if let Some(count) = stats.get(name).and_then(serde_json::Value::as_u64) {
+                let total = drops.entry(reason.to_owned()).or_default();
+                *total = total.saturating_add(count);
+            }
+        }
+    }
+    drops
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
@@ -96,6 +115,18 @@ mod tests {
             stats: serde_json::from_value(stats).unwrap(),
             ..Progress::default()
         }
+    }
+
+    #[test]
+    fn drops_are_those_of_all_elements() {
+        let stats = json!({
+            "frames": { "dropped-replaced": 3, "dropped-redis": 0, "expired-credits": 2, "published": 9 },
+            "more": { "dropped-replaced": 1 },
+            "odd": { "dropped-replaced": "many" },
+        });
+        let expected = [("redis", 0), ("replaced", 4), ("unanswered", 2)];
+        let expected: Drops = expected.map(|(reason, count)| (reason.to_owned(), count)).into();
+        assert_eq!(drops(&progress(0, stats)), expected);
     }
 
     #[test]
