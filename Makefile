@@ -1,5 +1,5 @@
 # `make run` and `make test` are all that most people need; both install what is missing.
-.PHONY: run test build check bench fuzz setup setup-test ui model clean
+.PHONY: run test build check bench bench-quick fuzz setup setup-test ui model clean
 
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -29,6 +29,10 @@ check: setup-test ui
 # Measures accuracy, speed and tracking; needs a local data folder (see bench/README.md).
 bench: build model
 	bench/run.sh
+
+# In three minutes: faster or slower than what is recorded?
+bench-quick: build model
+	bench/performance/run.sh quick
 
 # Looks for inputs that break the parsers of what comes from outside; FUZZ_SECONDS for each.
 fuzz: setup

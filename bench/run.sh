@@ -26,5 +26,7 @@ for name in workers quality load sessions overload faults simulate; do
     "$python" "bench/redis/$name.py"
 done
 "$python" bench/redis/capacity.py --docs docs/scaling.md
+say "Performance, beside the limit and the alternatives"
+bench/performance/run.sh
 say "Through loss"
 "$python" bench/loss/run.py

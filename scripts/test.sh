@@ -41,6 +41,7 @@ models() {
     "$python" bench/accuracy/test_accuracy.py
     "$python" bench/tracking/test_tracking.py
     "$python" bench/redis/test_redis.py
+    "$python" bench/performance/test_performance.py
 }
 
 fuzz() {

@@ -267,6 +267,7 @@ class Prediction:
         self.published_ms = int(entry.split(b"-")[0])
         self.session = fields[b"participantId"].decode()
         self.seq = number(b"seq")
+        self.timestamp = number(b"timestamp")
         self.age_ms = self.published_ms - number(b"captured") / 1000
         self.queue_ms = number(b"queue_us") / 1000
         self.infer_ms = number(b"infer_us") / 1000

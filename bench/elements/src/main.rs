@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, bail};
 
+mod entries;
 mod overlay;
 mod postprocess;
 mod preprocess;
@@ -23,6 +24,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ),
     ("postprocess", "OUTPUT WIDTH HEIGHT", postprocess::measure),
     ("overlay", "FORMAT WIDTH HEIGHT", overlay::measure),
+    ("entries", "frame|prediction", entries::measure),
 ];
 
 fn main() -> anyhow::Result<()> {
