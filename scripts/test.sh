@@ -59,6 +59,8 @@ e2e() {
         "$python" -m pip install -q --disable-pip-version-check aiohttp==3.14.5 aiortc==1.16.0
     "$python" -c 'import inventa' 2>/dev/null ||
         "$python" -m pip install -q --disable-pip-version-check inventa==0.0a15
+    "$python" -c 'import opentelemetry.proto' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check opentelemetry-proto==1.45.2
     node --test --test-concurrency=1 e2e/*.test.mjs
 }
 

@@ -1,10 +1,13 @@
-//! What Sightline's daemons share: settings, the way to Redis, the bridge for v1's workers, logs, metrics, signals.
+//! What Sightline's daemons share: settings, the way to Redis, the bridge for v1's workers, logs, metrics, readiness, signals.
 
 pub mod bridge;
+pub mod histogram;
 pub mod ice;
 pub mod metrics;
+pub mod ready;
 pub mod redis;
 pub mod settings;
+pub mod usage;
 
 use std::io::IsTerminal;
 
