@@ -25,13 +25,13 @@ function since(log, start) {
 }
 
 for (const format of ['text', 'json']) {
-  test(`the log, as ${format}, tells of a session and nothing private`, { timeout: 120_000 }, async () => {
+  test(`the log, as ${format}, tells of a session and nothing private`, { timeout: 240_000 }, async () => {
     const env = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_LOG: format, RUST_LOG: '' };
     await withSystem(env, (system) =>
       withBrowser({}, async (context) => {
         const start = system.log.length;
         const visit = await Visit.open(context, system, 'source=test&autostart=1');
-        await visit.boxes(25, 20);
+        await visit.boxes(25, 60);
         const [{ participantId: session }] = await visit.predictions();
         await visit.stop();
         await refused(system, visit.page);

@@ -80,7 +80,7 @@ function hasOtlp(t) {
   return works(t, 'opentelemetry-proto is missing: run scripts/test.sh e2e once', python, '-c', `import ${module}`);
 }
 
-test('a frame is followed from its capture to the page', { timeout: 180_000 }, async (t) => {
+test('a frame is followed from its capture to the page', { timeout: 300_000 }, async (t) => {
   if (!hasOtlp(t)) return;
   const receiver = await Receiver.start();
   t.after(() => receiver.stop());
@@ -91,9 +91,9 @@ test('a frame is followed from its capture to the page', { timeout: 180_000 }, a
         const before = receiver.traces(1).length;
         const begun = Date.now();
         const visit = await Visit.open(context, system, `source=test&pipeline=${pipeline}&autostart=1`);
-        const predictions = await visit.boxes(60, 30);
+        const predictions = await visit.boxes(40, 60);
         const size = 1 + Object.keys(way).length + INSIDE.length;
-        const traces = await until('whole traces', 15, () => {
+        const traces = await until('whole traces', 30, () => {
           const whole = receiver.traces(size).slice(before);
           return whole.length > 1 && whole;
         });
@@ -152,7 +152,7 @@ summary = "A moving picture for workers"
 launch = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=5/1 ! jpegenc ! redisstreamsink"
 `;
 
-test('each frame may be traced, and its trace is linked to the client’s', { timeout: 120_000 }, async (t) => {
+test('each frame may be traced, and its trace is linked to the client’s', { timeout: 180_000 }, async (t) => {
   if (!hasOtlp(t)) return;
   const receiver = await Receiver.start();
   t.after(() => receiver.stop());
@@ -178,7 +178,7 @@ test('each frame may be traced, and its trace is linked to the client’s', { ti
     const { id } = await response.json();
     const following = api.follow(id);
     const size = 1 + Object.keys(BY_WORKER).length + INSIDE.length;
-    const traces = await until('whole traces', 30, () => receiver.traces(size).length > 9 && receiver.traces(size));
+    const traces = await until('whole traces', 60, () => receiver.traces(size).length > 9 && receiver.traces(size));
     for (const spans of traces) {
       const frame = wholeTrace(spans, BY_WORKER);
       assert.deepEqual(frame.links, [theirs]);

@@ -63,7 +63,7 @@ fn summary(launchers: &[Launcher]) -> String {
         .flat_map(|status| &status.workers)
         .map(|worker| worker.figures.inferences_per_second)
         .sum();
-    let queue = known.iter().filter_map(|status| status.queue).next();
+    let queue = known.iter().find_map(|status| status.queue);
     let waiting = match queue {
         Some(QueueStatus { length: 0, .. }) => "nothing waits".to_owned(),
         Some(QueueStatus { length, age_ms }) => format!("{length} frames wait, the oldest for {age_ms} ms"),
