@@ -105,7 +105,7 @@ test('a frame is followed from its capture to the page', { timeout: 300_000 }, a
           const frame = wholeTrace(spans, way);
           assert.ok(known.has(frame.attributes['sightline.worker']), JSON.stringify(frame));
         }
-        await visit.stop();
+        await visit.page.close();
       }
     }),
   );
