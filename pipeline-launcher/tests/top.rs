@@ -75,7 +75,7 @@ async fn it_shows_who_runs_what_how_fast() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     for words in [
-        "1 launchers, 1 sessions, 1 workers",
+        "1 launcher, 1 session, 1 worker",
         "here-0",
         "blobs",
         "0f8fad5b",

@@ -126,7 +126,7 @@ fn show(text: &str) -> std::io::Result<()> {
     let mut screen = String::from("\x1b[H");
     for (place, line) in text.lines().take(rows).enumerate() {
         if place > 0 {
-            screen.push_str("\r\n");
+            screen.push('\n');
         }
         screen.extend(line.chars().take(columns));
         screen.push_str("\x1b[K");

@@ -100,7 +100,10 @@ impl Tally {
                 (&POSTPROCESS, &times.postprocess, &before.postprocess),
                 (&INFERENCE_TIME, &times.total, &before.total),
             ] {
-                service_metrics::add(metric, &labels, &times.since(before));
+                // Where the session itself infers, nothing is ever queued.
+                if times.count() > 0 {
+                    service_metrics::add(metric, &labels, &times.since(before));
+                }
             }
             let inferred = metrics::counter!(
                 INFERRED.name,

@@ -48,7 +48,7 @@ pub(super) fn render(launchers: &[Launcher]) -> String {
     text
 }
 
-/// `2 launchers, 3 sessions, 2 workers, 24.9 inferences/s, 1 frame waits, the oldest for 12 ms`
+/// `2 launchers, 3 sessions, 2 workers, 24.9 inferences/s, 1 frame in the queue, the oldest for 12 ms`
 fn summary(launchers: &[Launcher]) -> String {
     if launchers.is_empty() {
         return "no launcher is known to this Redis: does one run, with the same REDIS_URL?".to_owned();
@@ -66,15 +66,25 @@ fn summary(launchers: &[Launcher]) -> String {
     let queue = known.iter().find_map(|status| status.queue);
     let waiting = match queue {
         Some(QueueStatus { length: 0, .. }) => "nothing waits".to_owned(),
-        Some(QueueStatus { length, age_ms }) => format!("{length} frames wait, the oldest for {age_ms} ms"),
+        Some(QueueStatus { length, age_ms }) => {
+            format!(
+                "{} in the queue, the oldest for {age_ms} ms",
+                many(length, "frame")
+            )
+        }
         None => "the queue is not known".to_owned(),
     };
     format!(
-        "{} launchers, {} sessions, {} workers, {rate:.1} inferences/s, {waiting}",
-        launchers.len(),
-        sum(|launcher| launcher.sessions),
-        sum(|launcher| launcher.workers),
+        "{}, {}, {}, {rate:.1} inferences/s, {waiting}",
+        many(launchers.len() as u64, "launcher"),
+        many(sum(|launcher| launcher.sessions), "session"),
+        many(sum(|launcher| launcher.workers), "worker"),
     )
+}
+
+fn many(count: u64, what: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{ending}")
 }
 
 fn launcher_row(launcher: &Launcher) -> Vec<String> {
@@ -228,7 +238,7 @@ mod tests {
         };
         let text = render(&[near, far]);
         let expected = "\
-2 launchers, 1 sessions, 1 workers, 24.9 inferences/s, 2 frames wait, the oldest for 12 ms
+2 launchers, 1 session, 1 worker, 24.9 inferences/s, 2 frames in the queue, the oldest for 12 ms
 
 LAUNCHER  HOST  SESSIONS  WORKERS  VERSION
 a         here  1/32            1  0.1.0
