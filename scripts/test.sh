@@ -62,6 +62,8 @@ e2e() {
         "$python" -m pip install -q --disable-pip-version-check aiohttp==3.14.5 aiortc==1.16.0
     "$python" -c 'import inventa' 2>/dev/null ||
         "$python" -m pip install -q --disable-pip-version-check inventa==0.0a15
+    "$python" -c 'import opentelemetry.proto' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check opentelemetry-proto==1.45.2
     # Those in target/debug, unless others are to be tested: a release build would take as long as all these tests.
     [ -n "${SIGHTLINE_BIN:-}" ] || programs
     SIGHTLINE_BIN=${SIGHTLINE_BIN:-target/debug} node --test --test-concurrency=1 e2e/*.test.mjs

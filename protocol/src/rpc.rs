@@ -163,6 +163,17 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All that [`Exit::kind`] may say.
+    pub const KINDS: [&str; 7] = [
+        "success",
+        "failed",
+        "killed",
+        "out_of_memory",
+        "stalled",
+        "failed_to_spawn",
+        "unknown",
+    ];
+
     /// The kind alone, as in JSON: what ends are counted by.
     pub fn kind(self) -> &'static str {
         match self {

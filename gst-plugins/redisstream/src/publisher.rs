@@ -25,7 +25,7 @@ pub(crate) enum Item {
 }
 
 pub(crate) struct Frame {
-    /// `seq` and `expires` are filled in when the frame is written.
+    /// `seq`, `published` and `expires` are filled in when the frame is written.
     pub(crate) header: FrameHeader,
     pub(crate) img: Box<dyn AsRef<[u8]> + Send + Sync>,
 }
@@ -159,7 +159,7 @@ impl Publisher {
             let Some(item) = self.slot.take() else { continue };
             match item {
                 Item::Frame(frame) => self.publish(frame).await,
-                Item::Answer(answer) => self.answer(&answer).await,
+                Item::Answer(answer) => self.answer(*answer).await,
             }
             self.slot.done();
         }
@@ -221,7 +221,9 @@ impl Publisher {
         }
         let seq = self.session.next_seq;
         header.seq = Some(seq);
-        header.expires = Some(expires(header.captured, self.config.expiry, unix_micros()));
+        let now = unix_micros();
+        header.published = Some(now);
+        header.expires = Some(expires(header.captured, self.config.expiry, now));
 
         let mut pipeline = connection::pipe();
         let command = self.add(&mut pipeline);
@@ -245,8 +247,12 @@ impl Publisher {
 
     /// Writes, announces and acknowledges in one round trip. Not as a transaction: in a cluster the streams live
     /// on different nodes, which are asked at the same time.
-    async fn answer(&mut self, answer: &Answer) {
-        let Answer { prediction, entry } = answer;
+    async fn answer(&mut self, answer: Answer) {
+        let Answer {
+            mut prediction,
+            entry,
+        } = answer;
+        prediction.answered = Some(unix_micros());
         let mut pipeline = connection::pipe();
         let command = self.add(&mut pipeline);
         let fields = prediction.fields();
@@ -257,7 +263,7 @@ impl Publisher {
             .cmd("PUBLISH")
             .arg(keys::predictions_channel(&prediction.participant_id))
             .arg(fields_to_json(fields));
-        if let Some(Entry { stream, id, group }) = entry {
+        if let Some(Entry { stream, id, group }) = &entry {
             pipeline.cmd("XACK").arg(stream).arg(group).arg(id);
             pipeline.cmd("XDEL").arg(stream).arg(id);
         }

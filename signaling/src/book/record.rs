@@ -9,6 +9,7 @@ use sightline_protocol::rest::{SessionState, SessionView};
 use sightline_protocol::rpc::{Drops, Exit, SessionPhase};
 use sightline_protocol::{ErrorId, Failure};
 
+use crate::journey::Journey;
 use crate::session::Freshness;
 
 /// Predictions that are kept for a follower who comes back.
@@ -27,6 +28,7 @@ pub(crate) struct Told {
     pub(crate) number: u64,
     /// The entry as JSON.
     pub(crate) json: Arc<str>,
+    pub(crate) journey: Journey,
 }
 
 pub(super) struct Record {
@@ -179,6 +181,7 @@ impl Record {
         let told = Told {
             number: self.view.frames,
             json: entry.to_string().into(),
+            journey: Journey::of(entry),
         };
         if self.past.len() >= MAX_PAST {
             self.past.pop_front();
