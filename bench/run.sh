@@ -22,7 +22,7 @@ say "Watched pipelines"
 say "A picture that others can watch"
 "$python" bench/video/run.py
 say "Redis as the engine"
-for name in workers quality load sessions overload faults simulate; do
+for name in workers metrics quality load sessions overload faults simulate; do
     "$python" "bench/redis/$name.py"
 done
 "$python" bench/redis/capacity.py --docs docs/scaling.md

@@ -4,18 +4,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Visit, withBrowser } from './support/browser.mjs';
 import { isServed, liveSession } from './support/clients.mjs';
-import { withFirefox } from './support/firefox.mjs';
+import { hasFirefox, withFirefox } from './support/firefox.mjs';
 import { withSystem } from './support/system.mjs';
-import { works } from './support/tools.mjs';
 import { until } from './support/wait.mjs';
 import { publish, seen, watch, withWhipPage } from './support/whip-page.mjs';
 
 const POOL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' };
 const LOCAL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '0' };
-
-function hasFirefox(t) {
-  return works(t, 'Firefox is missing: apt-get install firefox-esr', process.env.FIREFOX || '/usr/bin/firefox-esr', '--version');
-}
 
 test('Chromium publishes by an npm client of WHIP, and plays the annotated picture', { timeout: 120_000 }, () =>
   withSystem(LOCAL, (system) =>

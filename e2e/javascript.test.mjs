@@ -9,6 +9,7 @@ import { withBrowser } from './support/browser.mjs';
 import { numberedCamera } from './support/numbered.mjs';
 import { root, withSystem } from './support/system.mjs';
 import { until } from './support/wait.mjs';
+import { withWhipPage } from './support/whip-page.mjs';
 
 const POOL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' };
 
@@ -37,6 +38,24 @@ test('the example page draws boxes', { timeout: 60_000 }, () =>
       }),
     );
   }),
+);
+
+test('a page of another origin imports the client from the server', { timeout: 60_000 }, () =>
+  withNumberedCamera((context, system) =>
+    withWhipPage(async (address) => {
+      const page = await context.newPage();
+      await page.goto(address);
+      const label = await page.evaluate(async (server) => {
+        const { SightlineSession } = await import(`${server}/sightline.js`);
+        const source = await navigator.mediaDevices.getUserMedia({ video: true });
+        const session = new SightlineSession(server, { source });
+        const found = new Promise((resolve) => session.on('detections', ({ detail }) => detail.detections.length > 0 && resolve(detail.detections[0].label)));
+        session.start();
+        return found.finally(() => session.stop());
+      }, system.url);
+      assert.equal(label, 'red');
+    }),
+  ),
 );
 
 test('detections name their frame, and a session says why it failed', { timeout: 60_000 }, () =>

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Visit, withBrowser } from './support/browser.mjs';
+import { picture } from './support/data.mjs';
 import { Program } from './support/processes.mjs';
 import { Api } from './support/rest.mjs';
 import { root, withSystem } from './support/system.mjs';
@@ -62,7 +64,7 @@ async function withCamera(t, use) {
   if (!hasServer(t)) return;
   const camera = await Camera.start();
   try {
-    await withSystem(ENVIRONMENT, (system) => use(camera, new Api(system)));
+    await withSystem(ENVIRONMENT, (system) => use(camera, new Api(system), system));
   } finally {
     await camera.destroy();
   }
@@ -117,6 +119,24 @@ test('a camera that hangs is noticed, and followed again when it moves', { timeo
     await moving(api, id, frames);
     await api.stop(id);
   }),
+);
+
+test('the page shows a camera at an address, with its boxes', { timeout: 120_000 }, (t) =>
+  withCamera(t, (camera, _, system) =>
+    withBrowser({}, async (context) => {
+      const visit = await Visit.open(context, system, 'source=address');
+      await visit.page.locator('[data-param=uri]').fill(camera.address('vp8'));
+      await visit.start();
+      await visit.boxes(5, 30);
+      const moved = () => visit.page.evaluate(() => document.querySelector('video.returned').getVideoPlaybackQuality().totalVideoFrames);
+      await until('its picture moves', 30, async () => (await moved()) > 10);
+      await until('the panel says what the model takes', 10, async () => /^\d+ ms$/.test(await visit.text('latency')));
+      await visit.page.screenshot({ path: picture('rtsp.png') });
+      assert.equal(await visit.text('skew'), 'Boxes drawn in by the server');
+      await visit.stop();
+      assert.equal(await visit.page.locator('video.returned').isVisible(), false);
+    }),
+  ),
 );
 
 test('an address where nothing is, and a port where nobody is', { timeout: 60_000 }, (t) =>

@@ -102,6 +102,7 @@ test('another session is watched, seen on the dashboard and stopped from there',
       await viewer.boxes(5, 20);
       const played = () => viewer.page.evaluate(() => document.querySelector('video.returned').getVideoPlaybackQuality().totalVideoFrames);
       await until('its picture moves', 30, async () => (await played()) > 10);
+      await until('its latency is measured', 10, async () => /^\d+ ms$/.test(await viewer.text('latency')));
       await viewer.page.locator('.seen').screenshot({ path: picture('watch.png') });
 
       const operator = await context.newPage();

@@ -16,7 +16,7 @@ if ! command -v npm >/dev/null; then
     install_packages nodejs npm
 fi
 if [ "${1:-run}" = test ]; then
-    install_packages coturn iproute2 nftables simple-whip-client
+    install_packages coturn iproute2 nftables prometheus simple-whip-client
 fi
 if [ "${1:-run}" = test ] && ! command -v chromium >/dev/null; then
     # On Ubuntu the package is a snap, which headless tests cannot use: there, name a browser in CHROMIUM.

@@ -5,6 +5,7 @@ The stream is filled beforehand with frames that do not expire, so nobody produc
 In turn one worker and two; the ratio within each round counts.
 """
 
+import contextlib
 import statistics
 import time
 
@@ -38,20 +39,21 @@ def answered(client):
     return seconds + micros / 1e6, stream["entries-added"]
 
 
-def rate(options, server, folder, jpegs, workers):
+def rate(options, server, folder, jpegs, workers, while_measured=lambda _: contextlib.nullcontext(), **settings):
     """(Frames a second of so many workers, Redis's processor time for each in microseconds.)"""
     client = server.client()
     client.flushall()
     frames = options.frames * workers
-    with System(options.programs, server, folder, jpegs[0].parent, workers) as system:
+    with System(options.programs, server, folder, jpegs[0].parent, workers, **settings) as system:
         fill(client, jpegs, frames)
         reached = lambda count: client.exists("predictions") and answered(client)[1] >= count
         wait_for("the first frames are answered", 60, lambda: reached(frames // 10))
         cpu = cpu_seconds(server.process.pid)
-        begin, first = answered(client)
-        while not reached(frames * 9 // 10):
-            time.sleep(0.25)
-        end, last = answered(client)
+        with while_measured(system):
+            begin, first = answered(client)
+            while not reached(frames * 9 // 10):
+                time.sleep(0.25)
+            end, last = answered(client)
         cpu = cpu_seconds(server.process.pid) - cpu
         assert len(system.workers()) == workers, "a worker has ended"
     return (last - first) / (end - begin), cpu / (last - first) * 1e6

@@ -1,8 +1,13 @@
 // Firefox, driven by WebDriver BiDi.
 
 import puppeteer from '../../ui/node_modules/puppeteer-core/lib/esm/puppeteer/puppeteer-core.js';
+import { works } from './tools.mjs';
 
 const FIREFOX = process.env.FIREFOX || '/usr/bin/firefox-esr';
+
+export function hasFirefox(t) {
+  return works(t, 'Firefox is missing: apt-get install firefox-esr', FIREFOX, '--version');
+}
 
 /** Runs `use` with a Firefox that has never been used before. A failure shows what its pages wrote to their consoles. */
 export async function withFirefox(use) {

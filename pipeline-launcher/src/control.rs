@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sightline_protocol::Failure;
 use sightline_protocol::rpc::{IceCandidate, Waiting};
+use sightline_service::histogram::Histogram;
 
 use crate::description::Resolved;
 
@@ -100,6 +101,23 @@ pub struct Progress {
     pub held: Option<Held>,
     /// The `stats` of our elements, by the element's name.
     pub stats: BTreeMap<String, Stats>,
+    /// Where the time of inferred frames went, by model, since the start.
+    #[serde(default)]
+    pub stages: BTreeMap<String, StageTimes>,
+}
+
+/// How long frames took from one place to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTimes {
+    /// From Redis's taking a frame to a worker's reading it.
+    pub queue: Histogram,
+    /// From there to the start of inference.
+    pub decode: Histogram,
+    pub preprocess: Histogram,
+    pub inference: Histogram,
+    pub postprocess: Histogram,
+    /// The last three together.
+    pub total: Histogram,
 }
 
 /// Numbers and words by their name in an element's `stats`.

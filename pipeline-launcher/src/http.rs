@@ -1,8 +1,8 @@
 //! The launcher's own small port: whether it is well, what it counts, and its pipelines. Nothing can be asked to be done.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -11,6 +11,7 @@ use serde_json::json;
 use sightline_inventa::Inventa;
 use sightline_protocol::ErrorId;
 use sightline_service::metrics as service_metrics;
+use sightline_service::ready::{Readiness, Reason};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
@@ -22,9 +23,11 @@ use warp::reply::{Reply, Response};
 use crate::cli::list::Listing;
 use crate::config::HttpArgs;
 use crate::metrics;
+use crate::status::{QueueStatus, SessionStatus, Status};
 use crate::supervisor::reload::{Reloader, Trouble};
 use crate::supervisor::sessions::Sessions;
 use crate::supervisor::workers::Board;
+use crate::supervisor::workers::backlog::Backlog;
 
 /// The port if nobody chooses one and it is free.
 const USUAL_PORT: u16 = 9001;
@@ -41,30 +44,12 @@ pub struct Page {
     /// Signaling knows this launcher.
     pub registered: Arc<AtomicBool>,
     pub max_sessions: usize,
+    /// The streams that workers here read, or would.
+    pub backlog: tokio::sync::Mutex<Backlog>,
+    /// Processor time of this process that is counted already.
+    pub cpu: Mutex<Duration>,
     /// The launcher is stopping.
     pub stopping: CancellationToken,
-}
-
-#[derive(Debug, Serialize)]
-struct Readiness {
-    ready: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<Reason>,
-}
-
-#[derive(Debug, Serialize)]
-struct Reason {
-    id: String,
-    message: String,
-}
-
-impl Reason {
-    fn new(id: impl ToString, message: impl Into<String>) -> Self {
-        Self {
-            id: id.to_string(),
-            message: message.into(),
-        }
-    }
 }
 
 /// The port, bound. One that was chosen and is taken is an error; the usual one gives way to any that is free, so that
@@ -108,10 +93,13 @@ fn routes(page: Arc<Page>) -> BoxedFilter<(impl Reply + use<>,)> {
         .then(|page: Arc<Page>| async move { page.readiness().await });
     let metrics = warp::path!("metrics")
         .and(with_page.clone())
-        .map(|page: Arc<Page>| page.metrics());
+        .then(|page: Arc<Page>| async move { page.metrics().await });
     let pipelines = warp::path!("api" / "v1" / "pipelines")
-        .and(with_page)
+        .and(with_page.clone())
         .map(|page: Arc<Page>| page.pipelines());
+    let status = warp::path!("api" / "v1" / "status")
+        .and(with_page)
+        .then(|page: Arc<Page>| async move { page.status().await });
     warp::get()
         .and(
             healthz
@@ -120,6 +108,8 @@ fn routes(page: Arc<Page>) -> BoxedFilter<(impl Reply + use<>,)> {
                 .or(metrics)
                 .unify()
                 .or(pipelines)
+                .unify()
+                .or(status)
                 .unify(),
         )
         .with(warp::reply::with::header(CACHE_CONTROL, "no-store"))
@@ -129,15 +119,11 @@ fn routes(page: Arc<Page>) -> BoxedFilter<(impl Reply + use<>,)> {
 
 impl Page {
     async fn readiness(&self) -> Response {
-        let reasons = self.reasons().await;
-        let status = if reasons.is_empty() {
+        let readiness = Readiness::new(self.reasons().await);
+        let status = if readiness.ready {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
-        };
-        let readiness = Readiness {
-            ready: reasons.is_empty(),
-            reasons,
         };
         warp::reply::with_status(warp::reply::json(&readiness), status).into_response()
     }
@@ -150,8 +136,7 @@ impl Page {
         }
         let answer = tokio::time::timeout(REDIS_ANSWER, self.inventa.is_alive(self.inventa.name()));
         if !matches!(answer.await, Ok(Ok(_))) {
-            let words = "Redis does not answer; is it running, and is its address right?";
-            reasons.push(Reason::new("no-redis", words));
+            reasons.push(Reason::no_redis());
         } else if !self.registered.load(Ordering::Relaxed) {
             let words = "signaling does not know this launcher: is it running, with the same Redis?";
             reasons.push(Reason::new("not-registered", words));
@@ -167,12 +152,31 @@ impl Page {
         reasons
     }
 
-    fn metrics(&self) -> Response {
+    async fn metrics(&self) -> Response {
+        let queue = self.backlog.lock().await.look().await;
+        // What is not known now is not what it was.
+        let known = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        for (metric, value) in [
+            (service_metrics::REDIS_UP, f64::from(u8::from(queue.is_some()))),
+            (
+                metrics::QUEUE_LENGTH,
+                known(queue.map(|queue| queue.length as f64)),
+            ),
+            (
+                metrics::QUEUE_AGE,
+                known(queue.map(|queue| queue.age.as_secs_f64())),
+            ),
+        ] {
+            ::metrics::gauge!(metric.name).set(value);
+        }
+        service_metrics::note_usage(&self.cpu);
         let listing = self.reloader.catalogue();
         for (metric, value) in [
             (metrics::SESSIONS, self.sessions.count()),
             (metrics::MAX_SESSIONS, self.max_sessions),
             (metrics::WORKERS, self.board.running()),
+            (metrics::WORKERS_WANTED, self.board.wanted()),
+            (metrics::WORKERS_RESTING, self.board.resting()),
             (metrics::PIPELINES, listing.list().pipelines.len()),
             (metrics::PIPELINES_REFUSED, listing.refused().len()),
         ] {
@@ -180,6 +184,28 @@ impl Page {
         }
         let text = service_metrics::render();
         warp::reply::with_header(text, CONTENT_TYPE, service_metrics::MEDIA_TYPE).into_response()
+    }
+
+    async fn status(&self) -> Response {
+        let queue = self.backlog.lock().await.look().await;
+        let mut sessions: Vec<SessionStatus> = self
+            .sessions
+            .list()
+            .sessions
+            .into_iter()
+            .map(Into::into)
+            .collect();
+        sessions.sort_by_key(|session| session.started_us);
+        warp::reply::json(&Status {
+            sessions,
+            max_sessions: self.max_sessions,
+            workers: self.board.list(),
+            queue: queue.map(|queue| QueueStatus {
+                length: queue.length,
+                age_ms: u64::try_from(queue.age.as_millis()).unwrap_or(u64::MAX),
+            }),
+        })
+        .into_response()
     }
 
     /// As `list --json` has them; `trouble` says why changes are not seen.

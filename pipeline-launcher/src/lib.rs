@@ -24,4 +24,5 @@ mod plugins;
 mod private_redis;
 mod registration;
 mod rpc;
+pub mod status;
 pub mod supervisor;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use pipeline_launcher::cli::{check, list, run, serve, test_network, up};
+use pipeline_launcher::cli::{check, list, run, serve, test_network, top, up};
 use pipeline_launcher::config::ServeArgs;
 use pipeline_launcher::description::schema;
 use sightline_service::redis::DEFAULT_URL;
@@ -29,6 +29,8 @@ enum Verb {
     Check(check::CheckArgs),
     /// The pipelines and their parameters
     List(list::ListArgs),
+    /// What all launchers of a Redis run at the moment: sessions, workers, rates and latencies
+    Top(top::TopArgs),
     /// Say what of the network works for sessions, what does not, and what to do
     TestNetwork(test_network::TestNetworkArgs),
     /// The JSON Schema of pipeline files, for editors
@@ -65,6 +67,11 @@ fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::TestNetwork(args) => runtime()?.block_on(test_network::test_network(args)),
         Verb::Run(args) => runtime()?.block_on(run::run(args)),
+        Verb::Top(args) => runtime()?.block_on(async {
+            top::top(args, shutdown_signal()?)
+                .await
+                .map(|()| ExitCode::SUCCESS)
+        }),
         Verb::Serve(args) => runtime()?.block_on(async {
             let url = args.redis.url().unwrap_or_else(|| DEFAULT_URL.to_owned());
             serve::serve(*args, url, shutdown_signal()?)

@@ -130,8 +130,11 @@ async fn the_picture_comes_back_with_the_payload_type_that_was_agreed_upon() {
     for _ in 0..20 {
         caps = peer.packet();
     }
-    let payload = caps.structure(0).unwrap().get::<i32>("payload");
-    assert_eq!(payload, Ok(102), "{caps}");
+    let structure = caps.structure(0).unwrap();
+    assert_eq!(structure.get::<i32>("payload"), Ok(102), "{caps}");
+    // Chromium shows no picture of a source that the answer does not name.
+    let ssrc = structure.get::<u32>("ssrc").unwrap();
+    assert!(answer.contains(&format!("a=ssrc:{ssrc} ")), "{ssrc} in {answer}");
     assert_eq!(process.stop().await, Exit::Success);
 }
 

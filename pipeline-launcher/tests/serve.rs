@@ -25,6 +25,7 @@ async fn sessions_start_and_stop_at_signalings_request() {
     assert_eq!(
         names,
         [
+            "uri-annotated",
             "uri-detect",
             "webrtc-annotated",
             "webrtc-annotated-remote",

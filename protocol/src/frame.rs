@@ -18,6 +18,8 @@ pub struct FrameHeader {
     pub pts: Option<u64>,
     /// Unix time in microseconds at which the frame entered the pipeline.
     pub captured: Option<u64>,
+    /// Unix time in microseconds at which the session wrote it.
+    pub published: Option<u64>,
     /// Unix time in microseconds after which nobody wants the answer.
     pub expires: Option<u64>,
     /// Width of the source in pixels; the picture may be smaller.
@@ -48,6 +50,7 @@ impl FrameHeader {
             ("seq", self.seq),
             ("pts", self.pts),
             ("captured", self.captured),
+            ("published", self.published),
             ("expires", self.expires),
             ("width", self.width.map(u64::from)),
             ("height", self.height.map(u64::from)),
@@ -83,6 +86,7 @@ impl FrameHeader {
                 b"seq" => header.seq = Some(number("seq", value)?),
                 b"pts" => header.pts = Some(number("pts", value)?),
                 b"captured" => header.captured = Some(number("captured", value)?),
+                b"published" => header.published = Some(number("published", value)?),
                 b"expires" => header.expires = Some(number("expires", value)?),
                 b"width" => header.width = Some(number("width", value)?),
                 b"height" => header.height = Some(number("height", value)?),
@@ -95,6 +99,12 @@ impl FrameHeader {
         header.timestamp = timestamp.ok_or(FieldError::Missing("timestamp"))?;
         Ok((header, img.ok_or(FieldError::Missing(IMG))?))
     }
+}
+
+/// Unix microseconds, to the millisecond, at which Redis took an entry: its id says so.
+pub fn published_micros(id: &str) -> Option<u64> {
+    let (millis, _) = id.split_once('-')?;
+    millis.parse::<u64>().ok()?.checked_mul(1000)
 }
 
 pub(crate) fn text<'a>(field: &'static str, value: &'a [u8]) -> Result<&'a str, FieldError> {
@@ -198,11 +208,11 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(
             participant_id in "[A-Za-z0-9]{1,26}", timestamp: u32, seq: Option<u64>, pts: Option<u64>,
-            captured: Option<u64>, expires: Option<u64>, width: Option<u32>, height: Option<u32>,
+            captured: Option<u64>, published: Option<u64>, expires: Option<u64>, width: Option<u32>, height: Option<u32>,
             traceparent in proptest::option::of("[0-9a-f-]{1,55}"), img: Vec<u8>,
         ) {
             let header = FrameHeader {
-                participant_id, timestamp, seq, pts, captured, expires, width, height, traceparent, v1: false,
+                participant_id, timestamp, seq, pts, captured, published, expires, width, height, traceparent, v1: false,
             };
             let fields = header.fields();
             let pairs = fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).chain([(IMG.as_bytes(), &img[..])]);

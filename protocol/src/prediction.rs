@@ -46,6 +46,10 @@ pub struct Prediction {
     pub pts: Option<u64>,
     /// Unix time in microseconds at which the frame entered the session's pipeline.
     pub captured: Option<u64>,
+    /// Unix time in microseconds at which the session wrote the frame, the worker read it and wrote this.
+    pub published: Option<u64>,
+    pub read: Option<u64>,
+    pub answered: Option<u64>,
     /// Width of the source in pixels.
     pub width: Option<u32>,
     /// Height of the source in pixels.
@@ -75,6 +79,9 @@ impl Prediction {
             ("seq", self.seq),
             ("pts", self.pts),
             ("captured", self.captured),
+            ("published", self.published),
+            ("read", self.read),
+            ("answered", self.answered),
             ("width", self.width.map(u64::from)),
             ("height", self.height.map(u64::from)),
             ("queue_us", self.timings.queue_us),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
-use crate::rpc::{Exit, Params, PipelineInfo};
+use crate::rpc::{Drops, Exit, Params, PipelineInfo};
 
 /// Before an error's id in [`Problem::kind`].
 pub const PROBLEM_PREFIX: &str = "urn:sightline:problem:";
@@ -64,6 +64,10 @@ pub struct SessionView {
     pub ended_us: Option<u64>,
     /// Frames for which a prediction came.
     pub frames: u64,
+    /// Frames for which none came, by reason: `replaced` by a newer frame because no worker was free, `unanswered` by the
+    /// worker that had it, `redis` was away, `late` because a newer frame's answer came first.
+    #[serde(default)]
+    pub dropped: Drops,
     /// Predictions a second in the last 5 s; of an ended session, from its first to its last.
     pub fps: Option<f64>,
     /// From a frame's capture to its prediction's arrival here, smoothed; of a file, the time in its worker.

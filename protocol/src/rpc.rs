@@ -125,7 +125,7 @@ impl SessionPhase {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionEvent {
     pub session: String,
     pub state: SessionPhase,
@@ -134,6 +134,9 @@ pub struct SessionEvent {
     /// How the session's process ended; of final states, and of a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
+    /// With `exit`: what that process said last of its frames.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<SessionProgress>,
 }
 
 /// How the process of a pipeline ended.
@@ -160,6 +163,17 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// All that [`Exit::kind`] may say.
+    pub const KINDS: [&str; 7] = [
+        "success",
+        "failed",
+        "killed",
+        "out_of_memory",
+        "stalled",
+        "failed_to_spawn",
+        "unknown",
+    ];
+
     /// The kind alone, as in JSON: what ends are counted by.
     pub fn kind(self) -> &'static str {
         match self {
@@ -226,7 +240,7 @@ pub struct SessionInfo {
 }
 
 /// How a session's frames move.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionProgress {
     /// Buffers that reached the end of the pipeline, since the start.
     pub frames: u64,
@@ -235,7 +249,13 @@ pub struct SessionProgress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
     pub memory_bytes: u64,
+    /// Frames that came to nothing, by reason, since the start; a reason that has not occurred may be missing.
+    #[serde(default, skip_serializing_if = "Drops::is_empty")]
+    pub dropped: Drops,
 }
+
+/// How many frames came to nothing, by reason: `replaced`, `unanswered`, `redis`, `expired`, `dead-lettered`, `late`.
+pub type Drops = BTreeMap<String, u64>;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::rest::{SessionState, SessionView, SessionViews};
-use sightline_protocol::rpc::Exit;
+use sightline_protocol::rpc::{Drops, Exit};
 use sightline_protocol::unix_micros;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -117,10 +117,17 @@ impl Book {
         }
     }
 
-    /// Notes how a session's process ended.
-    pub(crate) fn exited(&self, session: &str, exit: Exit) {
+    /// Notes how a session's process ended, and what it had dropped.
+    pub(crate) fn exited(&self, session: &str, exit: Exit, dropped: Drops) {
         if let Some(entry) = self.sessions().get_mut(session) {
-            entry.record.exited(exit);
+            entry.record.exited(exit, dropped);
+        }
+    }
+
+    /// Notes what a session's process has dropped so far.
+    pub(crate) fn dropped(&self, session: &str, dropped: Drops) {
+        if let Some(entry) = self.sessions().get_mut(session) {
+            entry.record.dropped(dropped);
         }
     }
 

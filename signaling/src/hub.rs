@@ -1,10 +1,10 @@
 //! Which session belongs to which connection, or to which keeper.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sightline_protocol::inventa::ServiceName;
-use sightline_protocol::rpc::Exit;
+use sightline_protocol::rpc::{Drops, Exit};
 use tokio::sync::mpsc;
 
 use crate::book::Book;
@@ -89,9 +89,22 @@ impl Hub {
         true
     }
 
-    /// Writes down how a session's process ended; its connection needs no such detail.
-    pub(crate) fn exited(&self, session: &str, exit: Exit) {
-        self.book.exited(session, exit);
+    /// Writes down how a session's process ended, and what it had dropped; its connection needs no such detail.
+    pub(crate) fn exited(&self, session: &str, exit: Exit, dropped: Drops) {
+        self.book.exited(session, exit, dropped);
+    }
+
+    /// Writes down what a session's process has dropped so far.
+    pub(crate) fn dropped(&self, session: &str, dropped: Drops) {
+        self.book.dropped(session, dropped);
+    }
+
+    /// Where our sessions run, each launcher once.
+    pub(crate) fn launchers(&self) -> HashSet<ServiceName> {
+        self.sessions()
+            .values()
+            .map(|entry| entry.launcher.clone())
+            .collect()
     }
 
     /// How many of our sessions run on a launcher.

@@ -11,8 +11,8 @@ use sightline_inventa::{CallError, Event as ServiceEvent, Inventa, Orchestrator}
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_protocol::rest::{WorkerView, WorkerViews};
 use sightline_protocol::rpc::{
-    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionStart, SessionStarted,
-    SessionStop, info, method,
+    Done, IceCandidate, PipelineKind, PipelineList, SdpOffer, SessionCandidate, SessionList, SessionStart,
+    SessionStarted, SessionStop, info, method,
 };
 use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::broadcast::error::RecvError;
@@ -30,6 +30,8 @@ const RPC_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pipeline may take a while until it has its candidates.
 const START_TIMEOUT: Duration = Duration::from_secs(9);
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Whoever asks for sessions waits for it.
+const DROPS_TIMEOUT: Duration = Duration::from_millis(500);
 /// How old the knowledge of launchers and their pipelines may be.
 const LIST_MAX_AGE: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,8 @@ pub(crate) struct Launchers {
     hub: Arc<Hub>,
     /// Held while it is being renewed, so that many who ask at once cause one round of calls.
     seen: tokio::sync::Mutex<Option<Seen>>,
+    /// When launchers were last asked how their sessions' frames move.
+    asked: tokio::sync::Mutex<Option<Instant>>,
     /// Launchers that took no session: when that was, and why.
     refusals: Mutex<HashMap<ServiceName, (Instant, Failure)>>,
 }
@@ -55,6 +59,13 @@ struct Seen {
     launchers: Vec<Launcher>,
 }
 
+impl Seen {
+    fn v1(&self) -> Vec<ServiceName> {
+        let v1 = self.launchers.iter().filter(|launcher| launcher.v1);
+        v1.map(|launcher| launcher.name.clone()).collect()
+    }
+}
+
 impl Launchers {
     pub(crate) fn new(inventa: Inventa, orchestrator: Orchestrator, hub: Arc<Hub>) -> Self {
         Self {
@@ -62,6 +73,7 @@ impl Launchers {
             orchestrator,
             hub,
             seen: tokio::sync::Mutex::default(),
+            asked: tokio::sync::Mutex::default(),
             refusals: Mutex::default(),
         }
     }
@@ -259,6 +271,33 @@ impl Launchers {
             .call(&placement.launcher, method::SESSION_STOP, &argument, RPC_TIMEOUT)
             .await?;
         Ok(())
+    }
+
+    /// Has the launchers of our sessions say what those have dropped, so that it can be read in the book. One that does
+    /// not answer in time leaves it at what it was.
+    pub(crate) async fn ask_drops(&self) {
+        let mut asked = self.asked.lock().await;
+        if asked.is_some_and(|at| at.elapsed() < LIST_MAX_AGE) {
+            return;
+        }
+        let mut ours = self.hub.launchers();
+        // v1's bridge knows no such call.
+        let v1 = self.seen.lock().await.as_ref().map(Seen::v1).unwrap_or_default();
+        ours.retain(|launcher| !v1.contains(launcher));
+        let calls = ours.iter().map(|launcher| {
+            self.call::<SessionList>(launcher, method::SESSION_LIST, &Done {}, DROPS_TIMEOUT)
+        });
+        for told in join_all(calls)
+            .await
+            .into_iter()
+            .flatten()
+            .flat_map(|list| list.sessions)
+        {
+            if let Some(progress) = told.progress {
+                self.hub.dropped(&told.session, progress.dropped);
+            }
+        }
+        *asked = Some(Instant::now());
     }
 
     async fn look(&self) -> Vec<Launcher> {

@@ -8,7 +8,8 @@
 //! | `keeper` | sessions that no connection looks after: of REST, WHIP and WHEP |
 //! | `hub` | which session is which connection's |
 //! | `launchers` | who runs a session, and the calls to it |
-//! | `predictions` | results on their way to the session they belong to |
+//! | `predictions`, `journey` | results on their way to the session they belong to, and how long that took |
+//! | `traces` | the way of sampled frames, as OpenTelemetry spans |
 //! | `tenants` | who may join |
 //! | `book` | what is known of each session |
 //! | `rest` | the API under `/api/v1` |
@@ -19,6 +20,7 @@
 mod book;
 pub mod config;
 mod hub;
+mod journey;
 mod keeper;
 mod launchers;
 mod metrics;
@@ -31,6 +33,7 @@ mod sdp;
 mod server;
 pub mod session;
 mod tenants;
+mod traces;
 mod ui;
 mod websocket;
 mod whip;
@@ -75,6 +78,8 @@ pub(crate) struct Services {
     pub(crate) tenants: Tenants,
     pub(crate) predictions: Predictions,
     pub(crate) connections: Arc<Semaphore>,
+    /// Processor time of this process that is counted already.
+    pub(crate) cpu: Mutex<Duration>,
     /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
     /// Connections, and calls that must not be cut off by the end of a connection.
@@ -83,7 +88,8 @@ pub(crate) struct Services {
 
 /// Serves on `listener` until `shutdown` is cancelled and everybody has been told.
 pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-    sightline_service::metrics::install(&metrics::ALL);
+    metrics::begin();
+    traces::start()?;
     // Sessions are stopped by calls, so Inventa outlives them.
     let inventa_shutdown = CancellationToken::new();
     let _stop_all = inventa_shutdown.clone().drop_guard();
@@ -107,6 +113,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     {
         tracing::warn!("some clients or launchers did not hear the goodbye in time");
     }
+    traces::stop().await;
     inventa_shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(1), inventa.stopped())
         .await
@@ -157,6 +164,7 @@ async fn connect(
         tenants,
         predictions,
         connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        cpu: Mutex::default(),
         shutdown: shutdown.clone(),
         tasks,
     });

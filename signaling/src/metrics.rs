@@ -1,7 +1,7 @@
 //! What signaling counts, for `/metrics`.
 
 use sightline_protocol::rest::SessionState;
-use sightline_service::metrics::{self, Metric};
+use sightline_service::metrics::{self, BUILD_INFO, CPU, MEMORY, Metric, REDIS_UP};
 use warp::http::header::CONTENT_TYPE;
 use warp::reply::{Reply, Response};
 
@@ -34,7 +34,53 @@ const DROPPED: Metric = Metric::counter(
     "Predictions that were not: older than the last (`late`), `slow-client`, `no-session`, `malformed`",
 );
 
-pub(crate) const ALL: [Metric; 5] = [SESSIONS, ENDED, CONNECTIONS, DELIVERED, DROPPED];
+const RETURN: Metric = Metric::histogram(
+    "sightline_return_seconds",
+    &[],
+    "From a worker's answer to its arrival here; both hosts' clocks count",
+);
+const END_TO_END: Metric = Metric::histogram(
+    "sightline_end_to_end_seconds",
+    &["way"],
+    "From a frame's capture to the sending of its prediction, where its capture was noted; both hosts' clocks count",
+);
+const RECONNECTS: Metric = Metric::counter(
+    "sightline_redis_reconnects_total",
+    &["role"],
+    "Connections to Redis that were lost and made again: those that bring predictions (`daemon`)",
+);
+
+pub(crate) const ALL: [Metric; 12] = [
+    BUILD_INFO,
+    CPU,
+    MEMORY,
+    REDIS_UP,
+    SESSIONS,
+    ENDED,
+    CONNECTIONS,
+    DELIVERED,
+    DROPPED,
+    RETURN,
+    END_TO_END,
+    RECONNECTS,
+];
+
+/// From here on what is counted is kept. Series whose labels are known are there at once, as 0: Prometheus would not see
+/// the first step of one that begins later.
+pub(crate) fn begin() {
+    metrics::install(&ALL);
+    metrics::introduce(env!("CARGO_PKG_VERSION"));
+    for way in ["websocket", "events"] {
+        ::metrics::counter!(DELIVERED.name, "way" => way).increment(0);
+    }
+    for reason in ["late", "slow-client", "no-session", "malformed"] {
+        dropped(reason, 0);
+    }
+    for state in ["completed", "error", "aborted"] {
+        ::metrics::counter!(ENDED.name, "state" => state).increment(0);
+    }
+    ::metrics::counter!(RECONNECTS.name, "role" => "daemon").increment(0);
+}
 
 const STATES: [(SessionState, &str); 5] = [
     (SessionState::Queued, "queued"),
@@ -59,8 +105,23 @@ pub(crate) fn dropped(reason: &'static str, count: u64) {
     ::metrics::counter!(DROPPED.name, "reason" => reason).increment(count);
 }
 
+pub(crate) fn returned(us: u64) {
+    metrics::observe(&RETURN, &[], us);
+}
+
+pub(crate) fn end_to_end(way: &'static str, us: u64) {
+    metrics::observe(&END_TO_END, &[way], us);
+}
+
+pub(crate) fn reconnected() {
+    ::metrics::counter!(RECONNECTS.name, "role" => "daemon").increment(1);
+}
+
 /// `GET /metrics`
-pub(crate) fn answer(services: &Services) -> Response {
+pub(crate) async fn answer(services: &Services) -> Response {
+    let up = services.tenants.ping().await.is_ok();
+    ::metrics::gauge!(REDIS_UP.name).set(f64::from(u8::from(up)));
+    metrics::note_usage(&services.cpu);
     for (state, word) in STATES {
         ::metrics::gauge!(SESSIONS.name, "state" => word).set(services.book.count(state) as f64);
     }

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use warp::ws::Message;
 
+use crate::journey::Journey;
 use crate::metrics;
 
 /// A client that takes nothing for so long is cut.
@@ -28,7 +29,7 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct Queue {
     messages: VecDeque<Message>,
-    predictions: VecDeque<Message>,
+    predictions: VecDeque<(Message, Journey)>,
     dropped: u64,
     ending: bool,
 }
@@ -44,14 +45,14 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    pub(crate) fn send_prediction(&self, message: Message) {
+    pub(crate) fn send_prediction(&self, message: Message, journey: Journey) {
         let mut queue = self.queue();
         if queue.predictions.len() >= MAX_PREDICTIONS {
             queue.predictions.pop_front();
             queue.dropped += 1;
             metrics::dropped("slow-client", 1);
         }
-        queue.predictions.push_back(message);
+        queue.predictions.push_back((message, journey));
         self.wake.notify_one();
     }
 
@@ -79,15 +80,16 @@ impl Outbox {
         loop {
             let next = {
                 let mut queue = self.queue();
-                let message = queue.messages.pop_front().map(|message| (message, false));
-                let next = message.or_else(|| Some((queue.predictions.pop_front()?, true)));
+                let message = queue.messages.pop_front().map(|message| (message, None));
+                let prediction = |(message, journey)| (message, Some(journey));
+                let next = message.or_else(|| queue.predictions.pop_front().map(prediction));
                 match next {
                     Some(next) => Some(next),
                     None if queue.ending => break,
                     None => None,
                 }
             };
-            let Some((message, is_prediction)) = next else {
+            let Some((message, journey)) = next else {
                 self.wake.notified().await;
                 continue;
             };
@@ -97,8 +99,8 @@ impl Outbox {
             ) {
                 break;
             }
-            if is_prediction {
-                metrics::delivered("websocket");
+            if let Some(journey) = journey {
+                journey.delivered("websocket");
             }
         }
         self.broken.cancel();
@@ -132,7 +134,7 @@ mod tests {
     async fn the_oldest_predictions_give_way() {
         let outbox = Outbox::default();
         for i in 0..10 {
-            outbox.send_prediction(Message::text(format!("p{i}")));
+            outbox.send_prediction(Message::text(format!("p{i}")), Journey::default());
         }
         outbox.send(Message::text("state"));
         let (sink, receiver) = client();

@@ -8,8 +8,8 @@ use redis::Msg;
 use redis::aio::PubSub;
 use serde_json::Value;
 use sightline_inventa::connection::{Backoff, COMMAND_TIMEOUT, bounded};
-use sightline_protocol::keys;
 use sightline_protocol::prediction::PredictionHeader;
+use sightline_protocol::{keys, unix_micros};
 use sightline_service::redis::{Error, Server};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -88,6 +88,7 @@ impl Reader {
             tokio::time::sleep(backoff.step()).await;
             match self.connect().await {
                 Ok(new) => {
+                    metrics::reconnected();
                     tracing::info!("predictions come again");
                     pubsub = Some(new);
                 }
@@ -156,6 +157,10 @@ impl Reader {
             );
             return;
         };
+        let answered = entry["answered"].as_str().and_then(|at| at.parse::<u64>().ok());
+        if let Some(answered) = answered {
+            metrics::returned(unix_micros().saturating_sub(answered));
+        }
         // The channel says whose it is; an entry that says otherwise is not handed on.
         let session = header.participant_id.clone();
         let its_own = keys::predictions_channel(&session) == message.get_channel_name();

@@ -4,25 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use sightline_protocol::Failure;
+use sightline_service::ready::{Readiness, Reason};
 
 use crate::Services;
 use crate::launchers::{no_launcher, no_worker, workers_keep_crashing};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-
-#[derive(Debug, Serialize)]
-pub(crate) struct Readiness {
-    pub(crate) ready: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<Reason>,
-}
-
-#[derive(Debug, Serialize)]
-struct Reason {
-    id: String,
-    message: String,
-}
 
 /// Says in the log when a session would first be served, and where the page is.
 pub(crate) async fn announce(services: Arc<Services>, workers_expected: bool, address: SocketAddr) {
@@ -45,10 +33,7 @@ pub(crate) async fn check(services: &Services, workers_expected: bool) -> Readin
     let mut reasons = Vec::new();
     if let Err(error) = services.tenants.ping().await {
         tracing::debug!(%error, "not ready: Redis");
-        reasons.push(Reason {
-            id: "no-redis".into(),
-            message: "Redis does not answer; is it running, and is its address right?".into(),
-        });
+        reasons.push(Reason::no_redis());
     }
     let mut missing = Vec::new();
     if !services.launchers.has_launcher() {
@@ -58,12 +43,7 @@ pub(crate) async fn check(services: &Services, workers_expected: bool) -> Readin
         let trouble = services.launchers.worker_trouble().await;
         missing.push(trouble.map_or_else(no_worker, workers_keep_crashing));
     }
-    reasons.extend(missing.into_iter().map(|failure| Reason {
-        id: failure.id.to_string(),
-        message: failure.message,
-    }));
-    Readiness {
-        ready: reasons.is_empty(),
-        reasons,
-    }
+    let reason = |failure: Failure| Reason::new(failure.id, failure.message);
+    reasons.extend(missing.into_iter().map(reason));
+    Readiness::new(reasons)
 }

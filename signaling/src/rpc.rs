@@ -21,7 +21,7 @@ fn answer(hub: &Hub, request: &Request) -> Answer {
         method::SESSION_EVENT => {
             let event: SessionEvent = argument(request)?;
             if let Some(exit) = event.exit {
-                hub.exited(&event.session, exit);
+                hub.exited(&event.session, exit, event.progress.unwrap_or_default().dropped);
             }
             let known = hub.deliver(
                 &event.session,

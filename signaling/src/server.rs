@@ -8,7 +8,7 @@ use std::time::Duration;
 use sightline_protocol::{ErrorId, Failure};
 use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
-use warp::http::StatusCode;
+use warp::http::{HeaderMap, StatusCode};
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 use warp::ws::Ws;
@@ -60,6 +60,7 @@ fn routes(
         .or(warp::path!("ws"))
         .unify()
         .and(warp::ws())
+        .and(warp::header::headers_cloned())
         .and(with_services.clone())
         .map(upgrade);
     let healthz = warp::path!("healthz")
@@ -72,7 +73,7 @@ fn routes(
     let metrics = warp::path!("metrics")
         .and(warp::get())
         .and(with_services.clone())
-        .map(|services: Arc<Services>| metrics::answer(&services));
+        .then(|services: Arc<Services>| async move { metrics::answer(&services).await });
     let api = warp::path("api")
         .and(request())
         .and(with_services.clone())
@@ -121,7 +122,9 @@ fn request() -> impl Filter<Extract = (Request,), Error = Rejection> + Clone {
         })
 }
 
-fn upgrade(ws: Ws, services: Arc<Services>) -> Response {
+fn upgrade(ws: Ws, headers: HeaderMap, services: Arc<Services>) -> Response {
+    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    let traceparent = traceparent.map(str::to_owned);
     let Ok(permit) = Arc::clone(&services.connections).try_acquire_owned() else {
         let failure = Failure::new(ErrorId::TooManySessions, "too many connections; try again later");
         return Refusal::from(failure).into_response();
@@ -131,7 +134,7 @@ fn upgrade(ws: Ws, services: Arc<Services>) -> Response {
         .max_frame_size(4 * MAX_MESSAGE_BYTES)
         .on_upgrade(move |socket| async move {
             let tasks = services.tasks.clone();
-            let connection = tasks.track_future(websocket::run(socket, services));
+            let connection = tasks.track_future(websocket::run(socket, services, traceparent));
             connection.await;
             drop(permit);
         })

@@ -4,12 +4,18 @@ use std::path::Path;
 
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use warp::http::HeaderValue;
+use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 
 /// Where the build puts files whose names change with their content.
 const HASHED: &str = "/assets/";
+
+/// The client for other sites' pages; what it is made of is among the hashed files.
+const CLIENT: &str = "/sightline.js";
+/// Lets a page that asks for isolation from other sites load them all the same.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 const NOT_BUILT: &str = "Sightline's signaling is running, but its web page has not been built.\n\n\
     Build it with\n\n    npm ci --prefix ui && npm run build --prefix ui\n\n\
@@ -25,12 +31,19 @@ pub(crate) fn files(folder: &Path) -> BoxedFilter<(Response,)> {
     }
     let files = warp::path::full().and(warp::fs::dir(folder.to_owned())).map(
         |path: FullPath, file: warp::fs::File| {
-            let cache = if path.as_str().starts_with(HASHED) {
+            let hashed = path.as_str().starts_with(HASHED);
+            let cache = if hashed {
                 "public, max-age=31536000, immutable"
             } else {
                 "no-cache"
             };
-            warp::reply::with_header(file, CACHE_CONTROL, cache).into_response()
+            let mut response = warp::reply::with_header(file, CACHE_CONTROL, cache).into_response();
+            if hashed || path.as_str() == CLIENT {
+                let headers = response.headers_mut();
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+            }
+            response
         },
     );
     let help = warp::path::end().and(warp::get()).map(|| {

@@ -11,11 +11,12 @@ use sightline_protocol::{Failure, unix_micros};
 use tokio::sync::mpsc;
 use warp::ws::{Message, WebSocket};
 
-use crate::Services;
 use crate::hub::Inbox;
+use crate::journey::Journey;
 use crate::launchers::Need;
 use crate::outbox::Outbox;
 use crate::session::{Action, Event, Session};
+use crate::{Services, traces};
 
 /// Events that may wait for one connection.
 const MAX_EVENTS: usize = 256;
@@ -24,7 +25,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
-pub(crate) async fn run(socket: WebSocket, services: Arc<Services>) {
+/// `traceparent`: the trace context that the client came with.
+pub(crate) async fn run(socket: WebSocket, services: Arc<Services>, traceparent: Option<String>) {
     let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(connection = id, "connected");
     let (sink, mut frames) = socket.split();
@@ -38,6 +40,7 @@ pub(crate) async fn run(socket: WebSocket, services: Arc<Services>) {
         services: Arc::clone(&services),
         outbox: Arc::clone(&outbox),
         inbox,
+        traceparent,
     };
     let (mut session, greeting) =
         Session::new(Arc::clone(&services.settings), id, session_id, Instant::now());
@@ -107,6 +110,7 @@ struct Connection {
     services: Arc<Services>,
     outbox: Arc<Outbox>,
     inbox: Inbox,
+    traceparent: Option<String>,
 }
 
 impl Connection {
@@ -132,6 +136,7 @@ impl Connection {
             } => {
                 tracing::info!(session, launcher = %placement.launcher, "session starts");
                 self.services.predictions.subscribe(&session);
+                traces::link(&session, self.traceparent.as_deref());
                 self.services
                     .hub
                     .open(session, pipeline, placement.launcher, self.inbox.clone());
@@ -153,8 +158,8 @@ impl Connection {
                 return;
             }
         };
-        if let ServerMessage::Prediction(_) = message {
-            self.outbox.send_prediction(text);
+        if let ServerMessage::Prediction(entry) = message {
+            self.outbox.send_prediction(text, Journey::of(entry));
         } else {
             self.outbox.send(text);
         }

@@ -102,6 +102,31 @@ async fn a_source_is_followed_to_its_end() {
 }
 
 #[tokio::test]
+async fn what_a_session_has_dropped_is_told_while_it_runs_and_when_it_has_ended() {
+    let (scene, mut launcher, _worker) = Scene::ready().await;
+    let id = start(&scene, &mut launcher).await;
+    tell(&launcher, &id, "connected").await;
+    for timestamp in ["3000", "6000", "3000"] {
+        publish(&scene, &id, timestamp).await;
+    }
+    let expected = json!({"late": 1, "replaced": 4, "unanswered": 1});
+    eventually("what the launcher says", async || {
+        session(&scene, &id).await["dropped"] == expected
+    })
+    .await;
+    let listed = scene.get("/api/v1/sessions").await.json();
+    assert_eq!(listed["sessions"][0]["dropped"], expected);
+
+    let progress = json!({"frames": 9, "frame_rate": 0.0, "memory_bytes": 1, "dropped": {"replaced": 6}});
+    let exit = json!({"kind": "success"});
+    let event = json!({"session": id, "state": "ended", "exit": exit, "progress": progress});
+    launcher.call_signaling("session-event", event).await.unwrap();
+    let ended = session(&scene, &id).await;
+    assert_eq!(ended["state"], "COMPLETED");
+    assert_eq!(ended["dropped"], json!({"late": 1, "replaced": 6}));
+}
+
+#[tokio::test]
 async fn every_end_is_visible() {
     let (scene, mut launcher, _worker) = Scene::ready().await;
     let failed = start(&scene, &mut launcher).await;

@@ -562,6 +562,7 @@ async fn the_page_is_served_and_nothing_else() {
     std::fs::write(ui.join("index.html"), "<!doctype html><title>page</title>").unwrap();
     std::fs::write(ui.join("assets/app-1a2b.js"), "export {}").unwrap();
     std::fs::write(ui.join("assets/app-1a2b.css"), "body {}").unwrap();
+    std::fs::write(ui.join("sightline.js"), "export {}").unwrap();
     let scene = Scene::with_ui(&ui).await;
 
     let page = scene.get("/").await;
@@ -579,6 +580,20 @@ async fn the_page_is_served_and_nothing_else() {
     assert!(script.head.contains("javascript"), "{}", script.head);
     let style = scene.get("/assets/app-1a2b.css").await;
     assert!(style.head.contains("content-type: text/css"), "{}", style.head);
+    // The client is for the pages of other sites too, and so is what it is made of; the page is not.
+    let open = [
+        "access-control-allow-origin: *",
+        "cross-origin-resource-policy: cross-origin",
+    ];
+    let client = scene.get("/sightline.js").await;
+    assert!(client.head.contains("cache-control: no-cache"), "{}", client.head);
+    for header in open {
+        assert!(
+            client.head.contains(header) && script.head.contains(header),
+            "{header}"
+        );
+        assert!(!page.head.contains(header), "{header}");
+    }
 
     for path in [
         "/../secret.txt",

@@ -8,7 +8,7 @@ const NAME: &str = "SightlineFrameMeta";
 /// A frame's identity, attached to its buffer as the custom meta `SightlineFrameMeta`.
 ///
 /// The structure's fields are `participant-id` (string), `timestamp` (uint: RTP), `seq`, `pts`, `captured`,
-/// `expires`, `read-at` (uint64), `width`, `height` (uint), `traceparent`, `stream`, `entry-id` (string) and
+/// `published`, `expires`, `read-at` (uint64), `width`, `height` (uint), `traceparent`, `stream`, `entry-id` (string) and
 /// `v1` (boolean). All are optional but `timestamp`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FrameMeta {
@@ -57,6 +57,7 @@ impl FrameMeta {
             seq: structure.get("seq").ok(),
             pts: structure.get("pts").ok(),
             captured: structure.get("captured").ok(),
+            published: structure.get("published").ok(),
             expires: structure.get("expires").ok(),
             width: structure.get("width").ok(),
             height: structure.get("height").ok(),
@@ -77,6 +78,7 @@ impl FrameMeta {
             seq,
             pts,
             captured,
+            published,
             expires,
             width,
             height,
@@ -90,6 +92,7 @@ impl FrameMeta {
             ("seq", *seq),
             ("pts", *pts),
             ("captured", *captured),
+            ("published", *published),
             ("expires", *expires),
             ("read-at", self.read_at),
         ];

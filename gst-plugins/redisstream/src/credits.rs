@@ -5,11 +5,17 @@ use std::time::{Duration, Instant};
 
 /// After this a frame counts as lost and its credit returns.
 pub(crate) const CREDIT_LIFETIME: Duration = Duration::from_secs(1);
+/// A wait for a worker that nobody notices.
+const SHORT_WAIT: Duration = Duration::from_millis(10);
+/// A wait that is worth avoiding.
+const LONG_WAIT: Duration = Duration::from_millis(40);
 
 #[derive(Debug)]
 pub(crate) struct Credits {
     /// 0: no limit, and nothing is remembered.
     limit: usize,
+    /// Of these, how many are of use at the moment.
+    allowed: usize,
     outstanding: VecDeque<Outstanding>,
 }
 
@@ -24,6 +30,7 @@ impl Credits {
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
+            allowed: limit,
             outstanding: VecDeque::with_capacity(limit),
         }
     }
@@ -33,7 +40,7 @@ impl Credits {
     }
 
     pub(crate) fn are_left(&self) -> bool {
-        self.limit == 0 || self.outstanding.len() < self.limit
+        self.limit == 0 || self.outstanding.len() < self.allowed
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -58,6 +65,19 @@ impl Credits {
             None => frame.timestamp == timestamp,
         });
         found.is_some_and(|index| self.outstanding.remove(index).is_some())
+    }
+
+    /// A frame waited so long for a worker, and was so long in inference.
+    ///
+    /// The second frame in flight is there to bridge the way from an answer to the next frame. Where frames queue for longer than
+    /// several inferences, other sessions' frames bridge it, and the second is only older when its turn comes. With two
+    /// in flight, workers that have as many sessions, or half as many, as there are of them never see such a queue.
+    pub(crate) fn waited(&mut self, queued: Duration, inferred: Duration) {
+        if queued > LONG_WAIT.max(inferred * 5 / 2) {
+            self.allowed = (self.allowed / 2).max(1).min(self.limit);
+        } else if queued < SHORT_WAIT.max(inferred / 2) {
+            self.allowed = (self.allowed + 1).min(self.limit);
+        }
     }
 
     /// Takes back the credits that nobody answered in time, and says how many.
@@ -105,6 +125,30 @@ mod tests {
         credits.spend(5, 100, Instant::now());
         assert!(!credits.answer(None, 101));
         assert!(credits.answer(None, 100));
+    }
+
+    #[test]
+    fn fewer_are_allowed_while_frames_queue() {
+        let ms = Duration::from_millis;
+        let mut credits = Credits::new(2);
+        credits.spend(0, 0, Instant::now());
+        credits.waited(ms(30), ms(10));
+        assert!(credits.are_left(), "a short queue is no reason");
+        credits.waited(ms(200), ms(100));
+        assert!(
+            credits.are_left(),
+            "behind a slow worker's other frame is no crowd"
+        );
+        credits.waited(ms(60), ms(10));
+        assert!(!credits.are_left());
+        credits.waited(ms(20), ms(10));
+        assert!(!credits.are_left(), "between the two nothing changes");
+        credits.waited(ms(4), ms(10));
+        assert!(credits.are_left());
+
+        let mut unlimited = Credits::new(0);
+        unlimited.waited(ms(900), ms(10));
+        assert!(unlimited.are_left());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Pipeline, Value};
 use sha2::{Digest, Sha256};
-use sightline_protocol::frame::IMG;
+use sightline_protocol::frame::{IMG, published_micros};
 use sightline_protocol::{FieldError, FrameHeader};
 
 use crate::jpeg::{self, JpegError};
@@ -154,12 +154,6 @@ impl RawEntry {
 fn sha256(data: &[u8]) -> String {
     let digits = Sha256::digest(data);
     digits.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Unix microseconds, to the millisecond, at which Redis took an entry: its id says so.
-pub(crate) fn published_micros(id: &str) -> Option<u64> {
-    let (millis, _) = id.split_once('-')?;
-    millis.parse::<u64>().ok()?.checked_mul(1000)
 }
 
 /// Reads entries out of `[[id, [field, value, …]], …]`. What Redis reports as deleted (nil) is left out.

@@ -36,6 +36,7 @@ mod redisvideosink;
 mod redisvideosrc;
 mod slot;
 mod subscription;
+mod trace;
 mod turns;
 mod video;
 

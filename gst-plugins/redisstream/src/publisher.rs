@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use redis::Pipeline;
 use sightline_gst_common::Entry;
 use sightline_protocol::frame::IMG;
-use sightline_protocol::prediction::PredictionHeader;
+use sightline_protocol::prediction::fields_to_json;
 use sightline_protocol::{FrameHeader, Prediction, keys, unix_micros};
 
-use crate::answers::{self, Answers};
+use crate::answers::{self, Answers, Received};
 use crate::connection::{self, Error, Link, LinkState, Reporter, Server, Severity};
 use crate::credits::Credits;
 use crate::slot::Slot;
@@ -25,7 +25,7 @@ pub(crate) enum Item {
 }
 
 pub(crate) struct Frame {
-    /// `seq` and `expires` are filled in when the frame is written.
+    /// `seq`, `published` and `expires` are filled in when the frame is written.
     pub(crate) header: FrameHeader,
     pub(crate) img: Box<dyn AsRef<[u8]> + Send + Sync>,
 }
@@ -159,7 +159,7 @@ impl Publisher {
             let Some(item) = self.slot.take() else { continue };
             match item {
                 Item::Frame(frame) => self.publish(frame).await,
-                Item::Answer(answer) => self.answer(&answer).await,
+                Item::Answer(answer) => self.answer(*answer).await,
             }
             self.slot.done();
         }
@@ -169,10 +169,11 @@ impl Publisher {
     async fn turn(&mut self) {
         loop {
             let left = self.credits.are_left();
+            self.slot.open(left);
             let expiry = self.credits.next_expiry();
             tokio::select! {
                 biased;
-                Some(received) = self.answers.received.recv() => self.answered(&received.header),
+                Some(received) = self.answers.received.recv() => self.answered(&received),
                 () = sleep_until(expiry) => {
                     let expired = self.credits.expire(Instant::now()) as u64;
                     self.stats.expired_credits.fetch_add(expired, Ordering::Relaxed);
@@ -183,9 +184,15 @@ impl Publisher {
         }
     }
 
-    fn answered(&mut self, header: &PredictionHeader) {
-        if header.participant_id == self.session.id && self.credits.answer(header.seq, header.timestamp) {
-            self.stats.answered.fetch_add(1, Ordering::Relaxed);
+    fn answered(&mut self, Received { header, fields }: &Received) {
+        if header.participant_id != self.session.id || !self.credits.answer(header.seq, header.timestamp) {
+            return;
+        }
+        self.stats.answered.fetch_add(1, Ordering::Relaxed);
+        // A v1 worker does not say.
+        let said = |name| Some(Duration::from_micros(fields.get(name)?.parse().ok()?));
+        if let (Some(queued), Some(inferred)) = (said("queue_us"), said("infer_us")) {
+            self.credits.waited(queued, inferred);
         }
     }
 
@@ -214,7 +221,9 @@ impl Publisher {
         }
         let seq = self.session.next_seq;
         header.seq = Some(seq);
-        header.expires = Some(expires(header.captured, self.config.expiry, unix_micros()));
+        let now = unix_micros();
+        header.published = Some(now);
+        header.expires = Some(expires(header.captured, self.config.expiry, now));
 
         let mut pipeline = connection::pipe();
         let command = self.add(&mut pipeline);
@@ -238,18 +247,23 @@ impl Publisher {
 
     /// Writes, announces and acknowledges in one round trip. Not as a transaction: in a cluster the streams live
     /// on different nodes, which are asked at the same time.
-    async fn answer(&mut self, answer: &Answer) {
-        let Answer { prediction, entry } = answer;
+    async fn answer(&mut self, answer: Answer) {
+        let Answer {
+            mut prediction,
+            entry,
+        } = answer;
+        prediction.answered = Some(unix_micros());
         let mut pipeline = connection::pipe();
         let command = self.add(&mut pipeline);
-        for (name, value) in prediction.fields() {
+        let fields = prediction.fields();
+        for (name, value) in &fields {
             command.arg(name).arg(value);
         }
         pipeline
             .cmd("PUBLISH")
             .arg(keys::predictions_channel(&prediction.participant_id))
-            .arg(prediction.to_json());
-        if let Some(Entry { stream, id, group }) = entry {
+            .arg(fields_to_json(fields));
+        if let Some(Entry { stream, id, group }) = &entry {
             pipeline.cmd("XACK").arg(stream).arg(group).arg(id);
             pipeline.cmd("XDEL").arg(stream).arg(id);
         }

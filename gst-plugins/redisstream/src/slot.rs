@@ -20,6 +20,8 @@ struct State<T> {
     busy: bool,
     /// The thread waits for an item.
     wanted: bool,
+    /// The task would begin with an item at once.
+    open: bool,
     interrupted: bool,
     failure: Option<String>,
 }
@@ -40,6 +42,7 @@ impl<T> Default for Slot<T> {
                 item: None,
                 busy: false,
                 wanted: false,
+                open: false,
                 interrupted: false,
                 failure: None,
             }),
@@ -127,6 +130,19 @@ impl<T> Slot<T> {
         }
     }
 
+    /// Waits until the task would begin with another item at once, or somebody interrupts, or it has been too long.
+    pub(crate) fn await_open(&self, deadline: Instant) {
+        let mut state = self.lock();
+        while !(state.open && state.item.is_none()) && state.check().is_ok() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let woken = self.thread.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// How many items were put in and are not done with.
     pub(crate) fn unfinished(&self) -> u64 {
         let state = self.lock();
@@ -172,8 +188,17 @@ impl<T> Slot<T> {
         let mut state = self.lock();
         let item = state.item.take()?;
         state.busy = true;
+        state.open = false;
         self.thread.notify_all();
         Some(item)
+    }
+
+    /// Says whether it would begin with an item at once.
+    pub(crate) fn open(&self, open: bool) {
+        self.lock().open = open;
+        if open {
+            self.thread.notify_all();
+        }
     }
 
     pub(crate) fn done(&self) {
@@ -250,6 +275,28 @@ mod tests {
         assert_eq!(slot.drain(soon), Err(Stop::TimedOut));
         slot.done();
         assert_eq!(slot.drain(soon), Ok(()));
+    }
+
+    #[test]
+    fn who_waits_for_an_open_slot_goes_on_when_it_opens() {
+        let slot = Arc::new(Slot::default());
+        let soon = || Instant::now() + Duration::from_millis(20);
+        let late = Instant::now() + Duration::from_secs(60);
+        slot.await_open(soon());
+        let waiting = {
+            let slot = slot.clone();
+            std::thread::spawn(move || slot.await_open(late))
+        };
+        slot.open(true);
+        waiting.join().unwrap();
+        slot.put(1).unwrap();
+        slot.take();
+        slot.done();
+        slot.await_open(soon());
+        assert!(!slot.lock().open, "what was taken has closed it");
+        slot.interrupt(true);
+        slot.await_open(late);
+        assert!(Instant::now() < late);
     }
 
     #[tokio::test]

@@ -34,6 +34,7 @@ fn properties_are_read_back() {
         (&sink, "expiry", "250"),
         (&sink, "leaky", "upstream"),
         (&sink, "worker-id", "w1"),
+        (&sink, "trace-sampler", "every:1000"),
         (&source, "url", "unix:///run/redis.sock"),
         (&source, "tls-ca-file", "/ca.pem"),
         (&source, "tls-cert-file", "/c.pem"),

@@ -53,7 +53,8 @@ fn a_frame_becomes_an_entry_with_all_fields() {
         let mut texts = texts(entry);
         let captured: u64 = texts.remove("captured").unwrap().parse().unwrap();
         let expires: u64 = texts.remove("expires").unwrap().parse().unwrap();
-        assert!((before..=unix_micros()).contains(&captured));
+        let published: u64 = texts.remove("published").unwrap().parse().unwrap();
+        assert!((before..=published).contains(&captured) && published <= unix_micros());
         assert!(expires >= captured + 2_000_000, "{expires} {captured}");
         let expected = [
             ("participantId", "abc".to_owned()),
@@ -133,6 +134,35 @@ fn at_most_so_many_are_in_flight_and_the_newest_waits() {
     let returned = pipeline.stat("sink", "answered") + pipeline.stat("sink", "expired-credits");
     assert!(published <= 2 + returned, "{published} {returned}");
     assert!(pipeline.stat("sink", "in-flight") <= 2);
+}
+
+#[test]
+fn a_leaky_queue_keeps_the_newest_while_the_sink_waits_for_credit() {
+    let redis = Redis::start();
+    let mut connection = redis.connect();
+    let launch = format!("{SINK} participant-id=abc max-in-flight=1 wait-for-credit=true").replace(
+        "! redisstreamsink",
+        "! queue leaky=downstream max-size-buffers=1 ! redisstreamsink",
+    );
+    let pipeline = Pipeline::play(&redis, &launch);
+    let input = Input::of(&pipeline);
+    input.push_jpeg(0);
+    wait_for("a frame", || len(&mut connection, "images") == 1);
+    for index in 1..=5 {
+        input.push_jpeg(index * 1000);
+    }
+    answer(&mut connection, "abc", "0", "0");
+    wait_for("the newest frame", || {
+        texts(range(&mut connection, "images").last().unwrap())["timestamp"] == "450000"
+    });
+    // On a stalled machine a credit may expire meanwhile, and lets one more through.
+    let expired = pipeline.stat("sink", "expired-credits");
+    assert!(pipeline.stat("sink", "accepted") <= 2 + expired);
+    assert_eq!(
+        pipeline.stat("sink", "dropped-replaced"),
+        0,
+        "none was encoded in vain"
+    );
 }
 
 #[test]
@@ -316,13 +346,42 @@ fn detections_are_written_announced_and_acknowledged() {
             r#"[{"label":"dog","class_id":16,"score":0.5,"box":[0.25,0.5,0.5,0.25]}]"#,
         ),
     ];
-    assert_eq!(fields, expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into());
+    let mut known = fields.clone();
+    let mut time = |name: &str| known.remove(name).unwrap().parse::<u64>().unwrap();
+    let (read, answered) = (time("read"), time("answered"));
+    assert!(read.abs_diff(unix_micros()) < 60_000_000 && answered <= unix_micros());
+    assert_eq!(known, expected.map(|(n, v)| (n.to_owned(), v.to_owned())).into());
     let message: String = channel.get_message().unwrap().get_payload().unwrap();
     let announced: std::collections::HashMap<String, String> = serde_json::from_str(&message).unwrap();
     assert_eq!(announced, fields);
     assert_eq!(len(&mut connection, "images"), 0);
     let pending: redis::streams::StreamPendingReply = connection.xpending("images", "cg:images").unwrap();
     assert_eq!(pending.count(), 0);
+}
+
+#[test]
+fn each_chosen_frame_begins_a_trace_of_its_own() {
+    let redis = Redis::start();
+    let properties = "participant-id=abc leaky=no max-in-flight=0 trace-sampler=always_on";
+    let (pipeline, input) = sink(&redis, properties);
+    for index in 0..2 {
+        input.push_jpeg(index * 1000);
+    }
+    input.end();
+    pipeline.message(gst::MessageType::Eos);
+    let entries = range(&mut redis.connect(), "images");
+    let contexts: Vec<String> = entries
+        .iter()
+        .map(|entry| entry.get("traceparent").unwrap())
+        .collect();
+    assert_eq!(contexts.len(), 2);
+    assert!(contexts[0] != contexts[1], "{contexts:?}");
+    for context in contexts {
+        assert!(
+            context.starts_with("00-") && context.ends_with("-01") && context.len() == 55,
+            "{context}"
+        );
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod pipeline;
 mod progress;
+mod stages;
 mod threads;
 mod webrtc;
 
@@ -216,6 +217,13 @@ type Flow = ControlFlow<()>;
 
 impl Loop<'_> {
     fn run(mut self) -> Result<(), Failure> {
+        let result = self.until_the_end();
+        // What has come since the last report counts too, and where nobody listens any more there is nothing to do.
+        let _unheard = self.report_progress();
+        result
+    }
+
+    fn until_the_end(&mut self) -> Result<(), Failure> {
         loop {
             let deadline = self.session.as_ref().and_then(Session::deadline);
             let until = deadline.map_or(self.meter.due(), |deadline| deadline.min(self.meter.due()));
@@ -229,9 +237,7 @@ impl Loop<'_> {
             };
             // However many events there are, the sign of life comes.
             if self.meter.due() <= Instant::now() {
-                let connected = self.session.as_ref().is_none_or(Session::is_connected);
-                let progress = self.meter.report(connected);
-                self.report(&Report::Progress(progress))?;
+                self.report_progress()?;
             }
             if let Some(deadline) = deadline
                 && deadline <= Instant::now()
@@ -245,6 +251,12 @@ impl Loop<'_> {
                 return Ok(());
             }
         }
+    }
+
+    fn report_progress(&mut self) -> Result<(), Failure> {
+        let connected = self.session.as_ref().is_none_or(Session::is_connected);
+        let progress = self.meter.report(connected);
+        self.report(&Report::Progress(progress))
     }
 
     fn report(&mut self, report: &Report) -> Result<(), Failure> {

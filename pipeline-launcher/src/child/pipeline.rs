@@ -45,6 +45,9 @@ impl Pipeline {
                 Some("redisvideosink") => &["session"],
                 _ => &[],
             };
+            if factory.as_deref() == Some("redisstreamsink") {
+                trace(&element);
+            }
             for property in properties {
                 let unset = element
                     .property::<Option<String>>(property)
@@ -144,6 +147,52 @@ impl Pipeline {
     }
 }
 
+/// Chooses the frames that are traced, as OpenTelemetry's environment has it, unless the description does.
+fn trace(sink: &gst::Element) {
+    let unset = sink.property::<Option<String>>("trace-sampler").is_none();
+    if let (true, Some(rule)) = (unset, sampler(|name| std::env::var(name).ok())) {
+        sink.set_property("trace-sampler", rule);
+    }
+}
+
+/// The sink's rule; none where no traces are wanted.
+///
+/// By default one frame a second of each session: every session is seen, and what a trace costs does not grow with the
+/// rate of frames. A small share of all frames would miss slow cameras, and OpenTelemetry's own default is every frame.
+fn sampler(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    const DEFAULT: &str = "every:1000";
+    let variable = |name| variable(name).filter(|value| !value.is_empty());
+    let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let endpoint =
+        variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    if disabled || endpoint.is_none() {
+        return None;
+    }
+    let name = variable("OTEL_TRACES_SAMPLER").unwrap_or_default();
+    // Frames have no parents: what is based on those is its rule for roots.
+    let rule = match name.strip_prefix("parentbased_").unwrap_or(&name) {
+        rule @ ("always_on" | "always_off") => rule.to_owned(),
+        "traceidratio" => {
+            let ratio = variable("OTEL_TRACES_SAMPLER_ARG").unwrap_or_else(|| "1".into());
+            match ratio.parse::<f64>() {
+                Ok(number) if (0.0..=1.0).contains(&number) => format!("traceidratio:{number}"),
+                _ => {
+                    tracing::warn!("OTEL_TRACES_SAMPLER_ARG `{ratio}` is not a number from 0 to 1");
+                    DEFAULT.to_owned()
+                }
+            }
+        }
+        "" => DEFAULT.to_owned(),
+        other => {
+            tracing::warn!(
+                "OTEL_TRACES_SAMPLER `{other}` is not known: always_on, always_off or traceidratio"
+            );
+            DEFAULT.to_owned()
+        }
+    };
+    Some(rule)
+}
+
 /// Until what is on its way through a pad has passed. What webrtcbin holds back, for a peer that does not take it, never
 /// does; that one goes when webrtcbin stops.
 fn wait_until_idle(pad: gst::Pad) {
@@ -166,5 +215,40 @@ fn detail(debug: &str) -> String {
         String::new()
     } else {
         format!(" ({last})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_off_until_the_environment_says_where_they_go() {
+        let rule = |given: &[(&str, &str)]| {
+            sampler(|name| {
+                let found = given.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let on = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+        assert_eq!(rule(&[("OTEL_TRACES_SAMPLER", "always_on")]), None);
+        assert_eq!(rule(&[(on.0, "")]), None);
+        assert_eq!(rule(&[on, ("OTEL_SDK_DISABLED", "true")]), None);
+        for (name, argument, wanted) in [
+            ("", "", "every:1000"),
+            ("always_on", "", "always_on"),
+            ("parentbased_always_off", "", "always_off"),
+            ("traceidratio", "0.01", "traceidratio:0.01"),
+            ("parentbased_traceidratio", "", "traceidratio:1"),
+            ("traceidratio", "2", "every:1000"),
+            ("jaeger_remote", "", "every:1000"),
+        ] {
+            let given = [
+                on,
+                ("OTEL_TRACES_SAMPLER", name),
+                ("OTEL_TRACES_SAMPLER_ARG", argument),
+            ];
+            assert_eq!(rule(&given).as_deref(), Some(wanted), "{name} {argument}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use sightline_protocol::rpc::Waiting;
 
+use super::stages::Stages;
 use super::threads;
 use crate::control::{Held, Progress, Stats};
 
@@ -21,6 +22,7 @@ pub(super) struct Meter {
     has_peer: bool,
     frames_in: Arc<AtomicU64>,
     frames_out: Arc<AtomicU64>,
+    stages: Stages,
     last: (Instant, u64, u64),
 }
 
@@ -33,14 +35,20 @@ impl Meter {
             has_peer,
             frames_in: Arc::default(),
             frames_out: Arc::default(),
+            stages: Stages::default(),
             last: (Instant::now(), 0, 0),
         };
         let (entering, leaving) = (meter.frames_in.clone(), meter.frames_out.clone());
         let mut elements = bin.iterate_recurse();
         while let Ok(Some(element)) = elements.next() {
             count(&element, &entering, &leaving);
+            meter.stages.watch(&element);
         }
-        bin.connect_deep_element_added(move |_, _, element| count(element, &entering, &leaving));
+        let stages = meter.stages.clone();
+        bin.connect_deep_element_added(move |_, _, element| {
+            count(element, &entering, &leaving);
+            stages.watch(element);
+        });
         meter
     }
 
@@ -79,6 +87,7 @@ impl Meter {
             waiting,
             held,
             stats: stats(&self.bin),
+            stages: self.stages.so_far(),
         }
     }
 

@@ -6,4 +6,5 @@ mod live;
 pub mod run;
 pub mod serve;
 pub mod test_network;
+pub mod top;
 pub mod up;

@@ -1,10 +1,10 @@
 //! `serve`: the daemon. It takes sessions, keeps workers running, and is known to signaling.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,7 +14,7 @@ use sightline_protocol::keys;
 use sightline_protocol::rpc::{Params, PipelineKind, SessionCandidate, info, method};
 use sightline_service::bridge;
 use sightline_service::redis::Server;
-use sightline_service::{host, metrics as service_metrics, service_id};
+use sightline_service::{host, service_id};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +31,7 @@ use crate::supervisor::ports::Ports;
 use crate::supervisor::reload::Reloader;
 use crate::supervisor::sessions::{Notice, Sessions, Workshop};
 use crate::supervisor::spare::Spares;
+use crate::supervisor::workers::backlog::Backlog;
 use crate::supervisor::workers::{self, Board, Plan};
 use crate::{http, metrics};
 
@@ -47,7 +48,7 @@ const REDIS_ANSWER: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until `shutdown`; then all sessions and workers have ended.
 pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationToken) -> anyhow::Result<()> {
-    service_metrics::install(&metrics::ALL);
+    metrics::begin();
     let listener = http::listen(&args.http).await?;
     let address = listener
         .local_addr()
@@ -110,17 +111,6 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         background.clone(),
     ));
     let told = told_by(&args, address, &sessions, &board, &exits);
-    let page = http::Page {
-        reloader: Arc::clone(&reloader),
-        sessions: Arc::clone(&sessions),
-        board: Arc::clone(&board),
-        inventa: inventa.clone(),
-        registered: register(args.admission.max_sessions, &inventa, told, &known, &tasks),
-        max_sessions: args.admission.max_sessions,
-        stopping: shutdown.clone(),
-    };
-    tasks.spawn(http::serve(page, listener, known.clone()));
-
     let registration = Registration {
         redis,
         tasks: tasks.clone(),
@@ -134,6 +124,22 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         board: &board,
     };
     let plans = worker_plans(&args, &catalogue, &common)?;
+    let page = http::Page {
+        reloader: Arc::clone(&reloader),
+        sessions: Arc::clone(&sessions),
+        board: Arc::clone(&board),
+        inventa: inventa.clone(),
+        registered: register(args.admission.max_sessions, &inventa, told, &known, &tasks),
+        max_sessions: args.admission.max_sessions,
+        backlog: Backlog::new(
+            registration.redis.clone(),
+            streams_of(&plans, args.sharding.shards),
+        )
+        .into(),
+        cpu: Mutex::default(),
+        stopping: shutdown.clone(),
+    };
+    tasks.spawn(http::serve(page, listener, known.clone()));
     let workers: usize = plans.iter().map(|plan| *plan.replicas.end()).sum();
     start_workers(plans, &id, &tasks, &background);
     tasks.spawn(Arc::clone(&monitor).watch(Arc::clone(&sessions), background.clone()));
@@ -300,6 +306,15 @@ fn streams(launch: &str, shards: u32) -> Vec<String> {
         .and_then(|text| text.parse().ok())
         .unwrap_or(shards);
     keys::streams(source.property("stream").unwrap_or(keys::IMAGES), shards)
+}
+
+/// All that workers here read; without workers, what those elsewhere read by default.
+fn streams_of(plans: &[Plan], shards: u32) -> Vec<String> {
+    let read: BTreeSet<String> = plans.iter().flat_map(|plan| plan.streams.clone()).collect();
+    if read.is_empty() {
+        return keys::streams(keys::IMAGES, shards);
+    }
+    read.into_iter().collect()
 }
 
 /// What the elements of all pipelines are told.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sightline_protocol::{ErrorId, Failure};
+use sightline_service::usage;
 use tokio_util::sync::CancellationToken;
 
 use super::resources;
@@ -146,7 +147,7 @@ impl Monitor {
             let pids = sessions.pids();
             let used = pids
                 .into_iter()
-                .filter_map(|pid| Some((pid, resources::cpu_of(pid)?)))
+                .filter_map(|pid| Some((pid, usage::cpu_of(pid)?)))
                 .collect();
             let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             usage.take(used, Instant::now());

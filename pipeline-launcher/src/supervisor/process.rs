@@ -10,15 +10,14 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
 pub use sightline_protocol::rpc::Exit;
 use sightline_protocol::{ErrorId, Failure};
+use sightline_service::usage;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::exits::Role;
 use super::health::{Fault, Health, Limits};
-use super::resources;
-use super::tally::Tally;
+use super::tally::{Purpose, Tally};
 use crate::control::{Command, Report, to_line};
 
 /// After `Stop` a process has this long before it is killed; it kills itself a little earlier.
@@ -116,8 +115,8 @@ impl Process {
     }
 
     /// From now on [`Self::next`] counts its frames, and ends the process if it goes beyond these limits.
-    pub fn limit(&mut self, role: Role, limits: Limits) {
-        self.tally = Some(Tally::new(role));
+    pub fn limit(&mut self, purpose: Purpose, limits: Limits) {
+        self.tally = Some(Tally::new(purpose));
         self.health = Health::new(limits, Instant::now());
         self.check = checks();
     }
@@ -157,9 +156,7 @@ impl Process {
                 Some(Report::Ended) => {}
                 Some(report) => {
                     self.health.heard(&report);
-                    if let (Report::Progress(progress), Some(tally)) = (&report, &mut self.tally) {
-                        tally.take(progress);
-                    }
+                    self.count(&report);
                     return Next::Report(report);
                 }
                 None => return Next::Over(self.over().await),
@@ -167,9 +164,26 @@ impl Process {
         }
     }
 
+    fn count(&mut self, report: &Report) {
+        if let (Report::Progress(progress), Some(tally)) = (report, &mut self.tally) {
+            tally.take(progress);
+        }
+    }
+
+    /// What it has said and nobody has read yet.
+    async fn hear_out(&mut self) {
+        const READ: Duration = Duration::from_millis(100);
+        while let Ok(Some(report)) = tokio::time::timeout(READ, next_of(&mut self.reports, self.pid)).await {
+            self.count(&report);
+        }
+    }
+
     /// Kills the process if it is at fault; its end is then seen as that of any other.
     fn look(&mut self) {
-        let memory = resources::memory_of(self.pid);
+        let memory = usage::memory_of(self.pid);
+        if let Some(tally) = &mut self.tally {
+            tally.used(usage::cpu_of(self.pid), memory);
+        }
         if self.fault.is_none()
             && let Some(fault) = self.health.judge(memory, Instant::now())
         {
@@ -210,7 +224,9 @@ impl Process {
         if asked.is_ok()
             && let Ok(status) = tokio::time::timeout(STOP_GRACE, self.child.wait()).await
         {
-            return self.ended(status);
+            let exit = self.ended(status);
+            self.hear_out().await;
+            return exit;
         }
         self.kill().await
     }

@@ -1,32 +1,8 @@
-//! What processes and the machine use, as the kernel counts it. Where a file is missing, nothing is known.
+//! What the machine has, as the kernel counts it. Where a file is missing, nothing is known.
 
 use std::path::Path;
-use std::time::Duration;
 
-/// Resident and swapped-out bytes of a process.
-///
-/// A limit on address space would be no use: ONNX Runtime and GPU drivers reserve far more than they use.
-pub(super) fn memory_of(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kib = |name: &str| kib_of(&status, name);
-    Some((kib("VmRSS:")? + kib("VmSwap:").unwrap_or(0)) * 1024)
-}
-
-fn kib_of(text: &str, name: &str) -> Option<u64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    rest.trim().split(' ').next()?.parse().ok()
-}
-
-/// Processor time that a process has used.
-pub(super) fn cpu_of(pid: u32) -> Option<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The program's name may hold anything, up to the last bracket.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    let ticks = rustix::param::clock_ticks_per_second().max(1);
-    Some(Duration::from_millis((user + system) * 1000 / ticks))
-}
+use sightline_service::usage::kib_of;
 
 /// Cores that this launcher and what it starts may use: the machine's, or the container's share of them.
 pub(super) fn cores() -> f64 {
@@ -72,11 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_memory_and_used_processor_time() {
-        let me = std::process::id();
-        assert!(memory_of(me).unwrap() > 1 << 20);
-        assert!(cpu_of(me).is_some());
-        assert_eq!(memory_of(u32::MAX), None);
+    fn a_machine_has_cores_and_memory() {
         assert!(cores() > 0.0 && memory_left().unwrap() > 0);
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::exits::Role;
 use super::process::{Ending, Exit, Next, Process};
 use super::sessions::{Request, Sessions};
+use super::tally;
 use crate::control::{Command, Progress, Report};
 
 pub(super) struct Session<'a> {
@@ -83,6 +84,7 @@ impl Session<'_> {
             frame_rate: progress.rate,
             waiting: progress.waiting,
             memory_bytes,
+            dropped: tally::drops(&progress),
         };
         self.sessions.note(self.id, |info| info.progress = Some(progress));
     }
@@ -97,11 +99,15 @@ impl Session<'_> {
 
     fn ended(&self, state: SessionPhase, exit: Exit, reason: Option<Failure>) -> SessionEvent {
         self.sessions.workshop.exits.count(Role::Session, exit);
+        let mut progress = None;
+        self.sessions
+            .note(self.id, |info| progress.clone_from(&info.progress));
         SessionEvent {
             session: self.id.to_owned(),
             state,
             reason,
             exit: Some(exit),
+            progress,
         }
     }
 }

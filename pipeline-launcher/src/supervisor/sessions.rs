@@ -19,6 +19,7 @@ use super::ports::{Lease, Ports};
 use super::process::{Ending, Exit, Next, Process};
 use super::session::Session;
 use super::spare::Spares;
+use super::tally::Purpose;
 use crate::control::{Command, Network, Report, Start};
 use crate::description::Description;
 use crate::description::catalogue::Catalogue;
@@ -327,7 +328,12 @@ impl Sessions {
             silence: description.source.max_silence(),
             ..workshop.limits
         };
-        process.limit(Role::Session, limits);
+        let purpose = Purpose {
+            role: Role::Session,
+            pipeline: description.name.clone(),
+            worker: String::new(),
+        };
+        process.limit(purpose, limits);
         let started = |process, lease, sdp| Started {
             process,
             description,
@@ -388,6 +394,7 @@ impl Sessions {
                     state,
                     reason: None,
                     exit: None,
+                    progress: None,
                 })
             }
             Report::Candidates(candidates) => {

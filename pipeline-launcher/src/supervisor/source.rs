@@ -89,6 +89,7 @@ impl Session<'_> {
                 state: SessionPhase::Ended,
                 reason,
                 exit: None,
+                progress: None,
             }));
         }
         match self.sessions.start_process(request, description).await {

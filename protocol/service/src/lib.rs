@@ -1,10 +1,13 @@
-//! What Sightline's daemons share: settings, the way to Redis, the bridge for v1's workers, logs, metrics, signals.
+//! What Sightline's daemons share: settings, the way to Redis, the bridge for v1's workers, logs, metrics, readiness, signals.
 
 pub mod bridge;
+pub mod histogram;
 pub mod ice;
 pub mod metrics;
+pub mod ready;
 pub mod redis;
 pub mod settings;
+pub mod usage;
 
 use std::io::IsTerminal;
 
@@ -16,8 +19,12 @@ use tracing_subscriber::EnvFilter;
 /// Logs to standard error: `RUST_LOG` chooses what, `SIGHTLINE_LOG=json` makes it JSON lines.
 pub fn log() {
     // ONNX Runtime's crate greets with every session; what the Redis client meets, we tell ourselves.
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn,redis=off"));
+    let chosen = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    // An empty variable is what compose files make of an unset one; it is no wish for errors only.
+    let chosen = chosen.filter(|filter| !filter.is_empty());
+    let filter = chosen
+        .and_then(|filter| EnvFilter::try_new(filter).ok())
+        .unwrap_or_else(|| EnvFilter::new("info,ort=warn,redis=off"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use sightline_protocol::prediction::PredictionHeader;
 use sightline_protocol::rest::{SessionState, SessionView};
-use sightline_protocol::rpc::{Exit, SessionPhase};
+use sightline_protocol::rpc::{Drops, Exit, SessionPhase};
 use sightline_protocol::{ErrorId, Failure};
 
+use crate::journey::Journey;
 use crate::session::Freshness;
 
 /// Predictions that are kept for a follower who comes back.
@@ -27,6 +28,7 @@ pub(crate) struct Told {
     pub(crate) number: u64,
     /// The entry as JSON.
     pub(crate) json: Arc<str>,
+    pub(crate) journey: Journey,
 }
 
 pub(super) struct Record {
@@ -36,6 +38,9 @@ pub(super) struct Record {
     freshness: Freshness,
     last_frame_us: Option<u64>,
     arrivals: VecDeque<u64>,
+    /// By the process that runs; what those before it dropped is in the view.
+    dropping: Drops,
+    late: u64,
     past: VecDeque<Told>,
 }
 
@@ -60,6 +65,7 @@ impl Record {
                 first_frame_us: None,
                 ended_us: None,
                 frames: 0,
+                dropped: Drops::new(),
                 fps: None,
                 latency_ms: None,
                 restarts: 0,
@@ -70,6 +76,8 @@ impl Record {
             freshness: Freshness::default(),
             last_frame_us: None,
             arrivals: VecDeque::new(),
+            dropping: Drops::new(),
+            late: 0,
             past: VecDeque::new(),
         }
     }
@@ -106,9 +114,18 @@ impl Record {
         }
     }
 
-    /// How its process ended.
-    pub(super) fn exited(&mut self, exit: Exit) {
+    /// How its process ended, and what it had dropped.
+    pub(super) fn exited(&mut self, exit: Exit, dropped: Drops) {
         self.view.exit = Some(exit);
+        self.dropping.clear();
+        add(&mut self.view.dropped, &dropped);
+    }
+
+    /// What its process has dropped so far.
+    pub(super) fn dropped(&mut self, dropped: Drops) {
+        if !self.view.state.is_final() {
+            self.dropping = dropped;
+        }
     }
 
     pub(super) fn lost(&mut self, now: u64) {
@@ -142,7 +159,11 @@ impl Record {
 
     /// Counts a prediction, and gives it back for the followers if it is news.
     pub(super) fn prediction(&mut self, header: &PredictionHeader, entry: &Value, now: u64) -> Option<Told> {
-        if self.view.state == SessionState::Aborted || !self.freshness.admit(header) {
+        if self.view.state == SessionState::Aborted {
+            return None;
+        }
+        if !self.freshness.admit(header) {
+            self.late += 1;
             return None;
         }
         if self.view.state == SessionState::Queued {
@@ -160,6 +181,7 @@ impl Record {
         let told = Told {
             number: self.view.frames,
             json: entry.to_string().into(),
+            journey: Journey::of(entry),
         };
         if self.past.len() >= MAX_PAST {
             self.past.pop_front();
@@ -184,7 +206,11 @@ impl Record {
 
     pub(super) fn view(&self, now: u64) -> SessionView {
         let rounded = |value: f64| (value * 100.0).round() / 100.0;
+        let mut dropped = self.view.dropped.clone();
+        add(&mut dropped, &self.dropping);
+        dropped.insert("late".to_owned(), self.late);
         SessionView {
+            dropped,
             fps: self.fps(now).map(rounded),
             latency_ms: self.view.latency_ms.map(rounded),
             ..self.view.clone()
@@ -229,6 +255,13 @@ impl Record {
         {
             self.arrivals.pop_front();
         }
+    }
+}
+
+fn add(total: &mut Drops, more: &Drops) {
+    for (reason, count) in more {
+        let sum = total.entry(reason.clone()).or_default();
+        *sum = sum.saturating_add(*count);
     }
 }
 
@@ -346,7 +379,7 @@ mod tests {
     fn a_restart_begins_anew_to_count_and_keeps_its_reason() {
         let mut record = record();
         assert!(record.prediction(&header(100, None), &json!({}), 1).is_some());
-        record.exited(Exit::Killed { signal: 9 });
+        record.exited(Exit::Killed { signal: 9 }, Drops::new());
         record.phase(SessionPhase::Starting, failure(ErrorId::SessionFailed), 2);
         let view = record.view(2);
         assert_eq!(view.exit, Some(Exit::Killed { signal: 9 }));
@@ -354,6 +387,25 @@ mod tests {
         assert!(view.last_error.is_some());
         let told = record.prediction(&header(0, None), &json!({}), 3).unwrap();
         assert_eq!((told.number, record.view(3).state), (2, SessionState::Running));
+    }
+
+    #[test]
+    fn drops_are_added_up_over_restarts() {
+        let drops = |replaced| Drops::from([("replaced".to_owned(), replaced)]);
+        let seen = |record: &Record| record.view(9).dropped["replaced"];
+        let mut record = record();
+        assert_eq!(record.view(0).dropped, Drops::from([("late".to_owned(), 0)]));
+        record.dropped(drops(3));
+        record.dropped(drops(5));
+        assert_eq!(seen(&record), 5);
+        record.exited(Exit::Failed { code: 1 }, drops(6));
+        record.phase(SessionPhase::Starting, None, 2);
+        assert_eq!(seen(&record), 6);
+        record.dropped(drops(2));
+        assert_eq!(seen(&record), 8);
+        record.phase(SessionPhase::Ended, None, 3);
+        record.dropped(drops(9));
+        assert_eq!(seen(&record), 8, "an answer that comes late");
     }
 
     #[test]

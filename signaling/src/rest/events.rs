@@ -82,7 +82,7 @@ impl Follower {
             }
             match self.news.as_mut()?.recv().await {
                 Ok(News::Prediction(told)) => {
-                    metrics::delivered("events");
+                    told.journey.delivered("events");
                     self.pending.push_back(prediction(&told));
                 }
                 Err(RecvError::Lagged(count)) => {

@@ -58,8 +58,14 @@ async fn perform(services: &Arc<Services>, request: Request) -> Result<Response,
         Operation::Pipelines => Ok(fresh_json(&services.launchers.pipelines().await?)),
         Operation::Pipeline => Ok(fresh_json(&describe(services, &name).await?)),
         Operation::Start => sessions::start(services, request).await,
-        Operation::Sessions => Ok(fresh_json(&services.book.views())),
-        Operation::Session => Ok(fresh_json(&sessions::view(services, &name)?)),
+        Operation::Sessions => {
+            services.launchers.ask_drops().await;
+            Ok(fresh_json(&services.book.views()))
+        }
+        Operation::Session => {
+            services.launchers.ask_drops().await;
+            Ok(fresh_json(&sessions::view(services, &name)?))
+        }
         Operation::Stop => Ok(fresh_json(&sessions::stop(services, &name).await?)),
         Operation::Predictions => events::predictions(services, &name, &request),
         Operation::Workers => Ok(fresh_json(&services.launchers.workers().await?)),

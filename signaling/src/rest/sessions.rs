@@ -13,9 +13,9 @@ use warp::reply::{Reply, Response};
 use super::problem::Refusal;
 use super::request::Request;
 use super::{fresh, params, pipeline};
-use crate::Services;
 use crate::keeper::{self, Begun, Wanted};
 use crate::session::Placement;
+use crate::{Services, traces};
 
 pub(super) fn view(services: &Services, session: &str) -> Result<SessionView, Refusal> {
     services.book.view(session).ok_or_else(|| unknown(session).into())
@@ -28,6 +28,7 @@ pub(super) fn unknown(session: &str) -> Failure {
 
 /// 201 with the session's address, while its process is starting.
 pub(super) async fn start(services: &Arc<Services>, request: Request) -> Result<Response, Refusal> {
+    let traceparent = request.header("traceparent").map(str::to_owned);
     let wanted = read(&request.json_body().await?)?;
     check(services, &wanted).await?;
     let wanted = Wanted {
@@ -37,6 +38,7 @@ pub(super) async fn start(services: &Arc<Services>, request: Request) -> Result<
         peer: None,
     };
     let Begun { session, .. } = keeper::begin(services, wanted).await.map_err(params::refused)?;
+    traces::link(&session, traceparent.as_deref());
     let view = view(services, &session)?;
     let reply = warp::reply::with_status(warp::reply::json(&view), StatusCode::CREATED);
     let address = format!("/api/v1/sessions/{session}");

@@ -10,12 +10,13 @@ use warp::reply::Response;
 
 use super::resource::Door;
 use super::{Protocol, VIEWER_PIPELINE, address, headers};
-use crate::Services;
+
 use crate::keeper::{self, Peer, Wanted};
 use crate::rest::problem::Refusal;
 use crate::rest::request::{Query, Request};
 use crate::rest::{fresh, params, pipeline};
 use crate::sdp::{self, Flow};
+use crate::{Services, traces};
 
 pub(super) async fn begin(
     services: &Arc<Services>,
@@ -55,6 +56,8 @@ pub(super) async fn begin(
         peer: Some(Peer { offer, door, watched }),
     };
     let begun = keeper::begin(services, wanted).await.map_err(params::refused)?;
+    let traceparent = said.get("traceparent").and_then(|value| value.to_str().ok());
+    traces::link(&begun.session, traceparent);
     let location = address::location(&said, &endpoint, &begun.session);
     let answer = begun.answer.unwrap_or_default();
     let mut response = fresh(warp::reply::with_status(answer, StatusCode::CREATED));

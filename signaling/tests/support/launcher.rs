@@ -1,5 +1,7 @@
 //! Services that speak real Inventa and do what their script says.
 
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
 use sightline_inventa::{Answer, Config, Inventa, unknown_command};
 use sightline_protocol::inventa::{Request, ServiceName};
@@ -78,13 +80,15 @@ impl Service {
         let (sender, heard) = mpsc::unbounded_channel();
         let shutdown = CancellationToken::new();
         let is_full = name.id == FULL;
+        let started = Mutex::new(Vec::new());
         let handler = move |request: Request| {
-            let answer = answer(&request, is_full);
+            let answer = answer(&request, is_full, &mut started.lock().unwrap());
             let is_slow = request
                 .args
                 .iter()
                 .any(|arg| arg.contains(&format!("\"fps\":{SLOW_FPS}")));
-            if request.method != "pipeline-list" {
+            // Signaling asks for these when it likes.
+            if !matches!(request.method.as_str(), "pipeline-list" | "session-list") {
                 let Request { method, args, .. } = request;
                 sender.send(Heard { method, args }).ok();
             }
@@ -134,9 +138,13 @@ impl Service {
     }
 }
 
-fn answer(request: &Request, is_full: bool) -> Answer {
+fn answer(request: &Request, is_full: bool, started: &mut Vec<Value>) -> Answer {
     let done = || Ok(vec!["{}".to_owned()]);
     match request.method.as_str() {
+        "session-list" => {
+            let sessions: Vec<_> = started.iter().map(running).collect();
+            Ok(vec![json!({"sessions": sessions}).to_string()])
+        }
         "pipeline-list" => Ok(vec![serde_json::to_string(&pipelines()).unwrap()]),
         "session-start" if is_full => {
             let refusal = Failure::new(ErrorId::TooManySessions, "its processors are busy");
@@ -152,6 +160,7 @@ fn answer(request: &Request, is_full: bool) -> Answer {
                 let words = "parameter `uri`: `gopher` is not open to clients";
                 return Err(Failure::new(ErrorId::InvalidParam, words).to_string());
             }
+            started.push(start["session"].clone());
             if start["pipeline"] == "uri-detect" {
                 return Ok(vec!["{}".into()]);
             }
@@ -174,6 +183,15 @@ fn answer(request: &Request, is_full: bool) -> Answer {
         "session-candidate" | "session-stop" => done(),
         other => Err(unknown_command(other)),
     }
+}
+
+/// A session that has dropped some frames.
+fn running(session: &Value) -> Value {
+    let dropped = json!({"replaced": 4, "unanswered": 1});
+    json!({
+        "session": session, "pipeline": "any", "state": "connected", "started_us": 1, "pid": 7,
+        "progress": {"frames": 9, "frame_rate": 1.0, "memory_bytes": 1, "dropped": dropped},
+    })
 }
 
 fn pipelines() -> PipelineList {

@@ -2,8 +2,10 @@ import { ServerClock } from './clock';
 import { FrameClock } from './frame-clock';
 import { Link } from './link';
 import { Measures } from './measures';
+import { preciseNow } from './precise';
 import type { Prediction } from './prediction';
 import type { Problem } from './protocol';
+import { Relay } from './relay';
 import { IDLE, reduce, type Command, type Event, type Intent, type SourceKind, type State } from './session';
 
 /** A video that can be sent, and what releases it. */
@@ -11,6 +13,13 @@ export interface Source {
   readonly stream: MediaStream;
   readonly track: MediaStreamTrack;
   close(): void;
+}
+
+/** A picture of the source that is shown. */
+export interface Picture {
+  readonly image: HTMLVideoElement | HTMLCanvasElement;
+  /** Its place on the time line of `Client.frames`, in milliseconds. */
+  readonly time: number;
 }
 
 export interface ClientOptions {
@@ -35,6 +44,7 @@ export class Client {
   #state: State = IDLE;
   #link: Link | undefined;
   #source: Source | undefined;
+  #relay: Relay | undefined;
   /** Counts source requests: an answer to an old one is released, not used. */
   #request = 0;
   #timer: number | undefined;
@@ -50,6 +60,14 @@ export class Client {
   /** Of the connection, as the browser counts; undefined while there is none. */
   stats(): Promise<RTCStatsReport> | undefined {
     return this.#link?.stats();
+  }
+
+  /** The source's next picture is shown, as `requestVideoFrameCallback` of the video that plays it tells. */
+  presented(video: HTMLVideoElement, now: number, { mediaTime, captureTime, presentationTime }: VideoFrameCallbackMetadata): Picture {
+    const relayed = this.#relay?.pass(video);
+    const time = relayed ? now : mediaTime * 1000;
+    this.frames.captured(time, performance.timeOrigin + (relayed ? now : (captureTime ?? presentationTime)), mediaTime * 1000);
+    return { image: relayed ?? video, time };
   }
 
   start(intent: Intent): void {
@@ -130,6 +148,7 @@ export class Client {
       return;
     }
     this.#source = source;
+    this.#relay = Relay.needed(source.track, (track) => this.#link?.replace(track));
     source.track.onended = () => this.#handle({ type: 'source-failed', problem: { id: 'source-ended', message: '' } });
     this.#options.sourceChanged(source.stream);
     this.#handle({ type: 'source-ready' });
@@ -141,6 +160,8 @@ export class Client {
     this.#source.track.onended = null;
     this.#source.close();
     this.#source = undefined;
+    this.#relay?.close();
+    this.#relay = undefined;
     this.#options.sourceChanged(null);
   }
 
@@ -156,9 +177,4 @@ export class Client {
   #deliver(prediction: Prediction): void {
     if (this.measures.add(prediction, preciseNow())) this.#options.predicted(prediction);
   }
-}
-
-/** Unix time in milliseconds with a fraction, and steady: it does not jump when the system's clock is set. */
-export function preciseNow(): number {
-  return performance.timeOrigin + performance.now();
 }

@@ -57,6 +57,11 @@ export class Link {
     for (const candidate of this.#early.splice(0)) this.#peer.add(candidate);
   }
 
+  /** Has this track sent from now on. */
+  replace(track: MediaStreamTrack): void {
+    this.#peer?.replace(track);
+  }
+
   addCandidate(candidate: Candidate): void {
     if (this.#peer) this.#peer.add(candidate);
     else this.#early.push(candidate);

@@ -68,6 +68,12 @@ export class Peer {
     });
   }
 
+  /** Sends this track from now on. */
+  replace(track: MediaStreamTrack): void {
+    // Refused only once the connection is closed.
+    if (this.#sender.track !== track) this.#sender.replaceTrack(track).catch(() => undefined);
+  }
+
   close(): void {
     this.#connection.onicecandidate = null;
     this.#connection.onconnectionstatechange = null;

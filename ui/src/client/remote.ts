@@ -1,10 +1,11 @@
-import { preciseNow } from './client';
 import { ServerClock } from './clock';
+import { probeClock } from './clock-probe';
 import { FrameClock } from './frame-clock';
 import { Measures } from './measures';
+import { preciseNow } from './precise';
 import { parsePrediction, type Prediction } from './prediction';
 import type { Problem } from './protocol';
-import { parseSession, Rest } from './rest';
+import { parseSession, Rest, socketUrl } from './rest';
 import { IDLE, retryDelay, type Intent, type State } from './session';
 import { asText, parseJson } from './validate';
 import { Viewer } from './whep';
@@ -24,7 +25,8 @@ export interface RemoteOptions {
  */
 export class Remote {
   readonly frames = new FrameClock();
-  readonly measures = new Measures(new ServerClock());
+  readonly #clock = new ServerClock();
+  readonly measures = new Measures(this.#clock);
   readonly #options: RemoteOptions;
   readonly #rest: Rest;
   #state: State = IDLE;
@@ -32,6 +34,7 @@ export class Remote {
   #own: string | undefined;
   #events: EventSource | undefined;
   #viewer: Viewer | undefined;
+  #forgetClock: (() => void) | undefined;
   #timer: number | undefined;
   /** Counts attempts: what an old one brings is let go. */
   #turn = 0;
@@ -56,14 +59,6 @@ export class Remote {
 
   retryNow(): void {
     if (this.#state.name === 'reconnecting') void this.#connect(this.#state.intent, this.#state.attempt);
-  }
-
-  /** The picture that is watched came, but does not show. */
-  watchAgain(): void {
-    const state = this.#state;
-    if (!this.#viewer || state.name !== 'live') return;
-    this.#viewer.close();
-    void this.#watch(state.intent.session ?? '', state.intent, state.attempt, this.#turn);
   }
 
   stats(): Promise<RTCStatsReport> | undefined {
@@ -94,7 +89,7 @@ export class Remote {
 
   async #watch(session: string, intent: Intent, attempt: number, turn: number): Promise<boolean> {
     const lost = () => this.#lose(intent, attempt, { id: 'ice-failed', message: '' });
-    const viewer = await Viewer.open(new URL(`whep/${encodeURIComponent(session)}`, this.#options.base), lost);
+    const viewer = await Viewer.open(this.#whep(session), lost);
     if (turn !== this.#turn) {
       if (viewer instanceof Viewer) viewer.close();
       return false;
@@ -108,15 +103,40 @@ export class Remote {
     return true;
   }
 
+  /** The picture of what is followed anyway: without it there are still its boxes. */
+  async #addPicture(session: string): Promise<void> {
+    const turn = this.#turn;
+    const viewer = await Viewer.open(this.#whep(session), () => this.#dropPicture());
+    if (!(viewer instanceof Viewer)) return;
+    if (turn !== this.#turn) return viewer.close();
+    this.#viewer = viewer;
+    this.#options.returned(viewer.stream);
+  }
+
+  #dropPicture(): void {
+    this.#viewer?.close();
+    this.#viewer = undefined;
+    this.#options.returned(null);
+  }
+
+  #whep(session: string): URL {
+    return new URL(`whep/${encodeURIComponent(session)}`, this.#options.base);
+  }
+
   #follow(session: string, intent: Intent, attempt: number): void {
+    // Before the first prediction there is no picture either.
+    let awaited = intent.hasPicture;
     const events = new EventSource(this.#rest.url(`sessions/${encodeURIComponent(session)}/predictions`));
     this.#events = events;
+    this.#forgetClock = probeClock(socketUrl(this.#options.base), this.#clock);
     events.onopen = () => this.#set({ name: 'live', intent, attempt, wavering: false });
     events.onerror = () => this.#lose(intent, attempt, { id: 'server-gone', message: '' });
     events.addEventListener('prediction', ({ data }) => {
       const prediction = parsePrediction(parseJson(asText(data) ?? ''));
       if (!prediction || !this.measures.add(prediction, preciseNow())) return;
       attempt = 0;
+      if (awaited) void this.#addPicture(session);
+      awaited = false;
       this.#options.predicted(prediction);
     });
     events.addEventListener('end', ({ data }) => {
@@ -147,9 +167,10 @@ export class Remote {
     clearTimeout(this.#timer);
     this.#events?.close();
     this.#events = undefined;
-    if (this.#viewer) this.#options.returned(null);
-    this.#viewer?.close();
-    this.#viewer = undefined;
+    this.#forgetClock?.();
+    this.#forgetClock = undefined;
+    this.#clock.reset();
+    if (this.#viewer) this.#dropPicture();
     if (this.#own) void this.#rest.delete(`sessions/${this.#own}`);
     this.#own = undefined;
     this.measures.reset();

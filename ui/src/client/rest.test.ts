@@ -9,6 +9,7 @@ describe('the REST API', () => {
   it('lists a session', () => {
     const session = parseSession(JSON.parse(fixture('session')));
     expect(session).toMatchObject({ pipeline: 'uri-detect', state: 'RUNNING', created: 1766481000000, frames: 250, fps: 10, latency: 21.5, restarts: 1 });
+    expect(session?.dropped).toEqual({ late: 1, redis: 0, replaced: 31, unanswered: 2 });
     expect(session?.error).toEqual({ id: 'session-failed', message: 'source: Could not read from resource.' });
     expect(session && isRunning(session)).toBe(true);
     expect(session?.ended).toBeUndefined();
@@ -19,6 +20,12 @@ describe('the REST API', () => {
     expect(parseSessions('text')).toEqual([]);
     expect(parseWorkers(JSON.parse(fixture('workers')))).toEqual([{ name: 'svc:inf:host1-0', info: { model: 'yolox_nano' } }]);
     expect(parseWorkers({ workers: [{ info: {} }, 7] })).toEqual([]);
+  });
+
+  it('takes what has come to nothing as it is told, or not at all', () => {
+    const told = JSON.parse(fixture('session')) as object;
+    expect(parseSession({ ...told, dropped: { replaced: 3, late: 'some', newer: 1 } })?.dropped).toEqual({ replaced: 3, newer: 1 });
+    expect(parseSession({ ...told, dropped: null })?.dropped).toBeUndefined();
   });
 
   it('says what is wrong', () => {

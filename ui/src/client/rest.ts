@@ -42,6 +42,13 @@ export class Rest {
   }
 }
 
+/** The WebSocket's address below the server's. */
+export function socketUrl(base: string | URL): URL {
+  const url = new URL('ws', base);
+  url.protocol = url.protocol === 'https:' || url.protocol === 'wss:' ? 'wss:' : 'ws:';
+  return url;
+}
+
 /** What a response that is no success says: a problem document of RFC 9457, or else its status. */
 export function problemIn(text: string, status: number): Problem {
   const fields = asFields(parseJson(text));
@@ -49,6 +56,9 @@ export function problemIn(text: string, status: number): Problem {
   const id = type.startsWith(PROBLEM_PREFIX) ? type.slice(PROBLEM_PREFIX.length) : `http-${status}`;
   return { id, message: asText(fields?.['detail']) ?? '' };
 }
+
+/** How many, by reason. */
+export type Drops = Readonly<Record<string, number>>;
 
 /** A session as the server lists it; times in milliseconds of Unix time. */
 export interface Listed {
@@ -59,6 +69,8 @@ export interface Listed {
   readonly created: number;
   readonly ended?: number;
   readonly frames: number;
+  /** Frames that came to nothing, by reason; a server of an older release does not tell. */
+  readonly dropped?: Drops;
   readonly fps?: number;
   readonly latency?: number;
   readonly restarts: number;
@@ -72,6 +84,7 @@ export function parseSession(value: unknown): Listed | undefined {
   if (!fields || !id || !pipeline || !state || created === undefined) return undefined;
   const [ended, fps, latency] = [asNumber(fields['ended_us']), asNumber(fields['fps']), asNumber(fields['latency_ms'])];
   const error = asFields(fields['last_error']);
+  const dropped = asFields(fields['dropped']);
   return {
     id,
     pipeline,
@@ -80,11 +93,17 @@ export function parseSession(value: unknown): Listed | undefined {
     created: created / 1000,
     ...(ended !== undefined && { ended: ended / 1000 }),
     frames: asNumber(fields['frames']) ?? 0,
+    ...(dropped && { dropped: parseDrops(dropped) }),
     ...(fps !== undefined && { fps }),
     ...(latency !== undefined && { latency }),
     restarts: asNumber(fields['restarts']) ?? 0,
     ...(error && { error: { id: asText(error['id']) ?? '', message: asText(error['message']) ?? '' } }),
   };
+}
+
+function parseDrops(fields: Fields): Drops {
+  const counts = Object.entries(fields).map(([reason, value]) => [reason, asNumber(value)] as const);
+  return Object.fromEntries(counts.filter((pair): pair is readonly [string, number] => pair[1] !== undefined));
 }
 
 export function isRunning({ state }: Listed): boolean {

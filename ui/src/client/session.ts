@@ -16,6 +16,8 @@ export interface Intent {
   readonly params: Params;
   /** The session to watch. */
   readonly session?: string;
+  /** Of what the server fetches itself: its picture can be watched. */
+  readonly hasPicture?: boolean;
 }
 
 /** How far a connection has come: each step waits for the other side. */

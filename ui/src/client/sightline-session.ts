@@ -2,6 +2,7 @@ import { Client } from './client';
 import { DEFAULT_PIPELINE } from './pipelines';
 import { detectionsOf, type Detection, type Prediction } from './prediction';
 import type { Params } from './protocol';
+import { socketUrl } from './rest';
 import type { State } from './session';
 import type { Fields } from './validate';
 
@@ -89,8 +90,8 @@ export class SightlineSession extends EventTarget {
   #watch(video: HTMLVideoElement): void {
     this.#watching = this.state.name !== 'idle' && this.state.name !== 'failed';
     if (!this.#watching) return;
-    video.requestVideoFrameCallback((_now, { mediaTime, captureTime, presentationTime }) => {
-      this.#client.frames.captured(mediaTime * 1000, performance.timeOrigin + (captureTime ?? presentationTime));
+    video.requestVideoFrameCallback((now, metadata) => {
+      this.#client.presented(video, now, metadata);
       this.#watch(video);
     });
   }
@@ -99,10 +100,10 @@ export class SightlineSession extends EventTarget {
     const { session, timestamp, model, worker, raw, size } = prediction;
     const { video } = this.#options;
     const aspect = size ? size.width / size.height : (video?.videoWidth ?? 16) / (video?.videoHeight ?? 9);
-    const time = this.#client.frames.mediaTimeOf(timestamp);
+    const frame = this.#client.frames.frameOf(timestamp);
     return {
       ...{ session, timestamp, model, worker, raw },
-      mediaTime: time === undefined ? undefined : time / 1000,
+      mediaTime: frame && frame.mediaTime / 1000,
       latency: this.#client.measures.latency(0.5, performance.timeOrigin + performance.now()),
       detections: detectionsOf(prediction, aspect),
     };
@@ -111,11 +112,4 @@ export class SightlineSession extends EventTarget {
   #tell(type: keyof SessionEvents, detail: unknown): void {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/** The WebSocket's address below the server's. */
-export function socketUrl(base: string | URL): URL {
-  const url = new URL('ws', base);
-  url.protocol = url.protocol === 'https:' || url.protocol === 'wss:' ? 'wss:' : 'ws:';
-  return url;
 }

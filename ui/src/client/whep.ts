@@ -20,7 +20,6 @@ export class Viewer {
     const peer = new RTCPeerConnection();
     try {
       peer.addTransceiver('video', { direction: 'recvonly' });
-      // As the browser itself hands it out: a stream made from the receiver's track stays dark in Chromium now and then.
       const arrived = new Promise<MediaStreamTrack>((resolve) => (peer.ontrack = ({ track }) => resolve(track)));
       await peer.setLocalDescription();
       const response = await fetch(url, {

@@ -78,7 +78,8 @@ export class Controls {
   get intent(): Intent {
     const pipeline = this.#pipeline.value || DEFAULT_PIPELINE;
     const intent = { source: this.kind, pipeline, params: this.#params.values };
-    return this.kind === 'watch' ? { ...intent, session: this.#session.value } : intent;
+    if (this.kind === 'watch') return { ...intent, session: this.#session.value };
+    return { ...intent, hasPicture: this.#pipelines?.some(({ name, watchable }) => name === pipeline && watchable) ?? false };
   }
 
   get choice(): Choice {

@@ -4,10 +4,10 @@ import { asText } from '../client/validate';
 import { Viewer } from '../client/whep';
 import { element, setText } from './dom';
 import { play } from './play';
-import { duration, explain, milliseconds, perSecond } from './words';
+import { dropsOf, duration, explain, milliseconds, perSecond } from './words';
 
 const REFRESH_MS = 2000;
-const SESSION_COLUMNS = ['Session', 'Pipeline', 'State', 'Duration', 'Rate', 'Latency', 'Frames', ''];
+const SESSION_COLUMNS = ['Session', 'Pipeline', 'State', 'Duration', 'Rate', 'Latency', 'Frames', 'Not inferred', ''];
 
 /** For the operator: all sessions and workers of the installation. */
 export class Dashboard {
@@ -111,8 +111,7 @@ export class Dashboard {
     if (!(viewer instanceof Viewer)) return;
     if (!this.#viewers.has(id)) return viewer.close();
     this.#viewers.set(id, viewer);
-    // If it stays dark, it is opened anew with the next look at the sessions.
-    row.show(viewer.stream, () => this.#close(id));
+    row.show(viewer.stream);
   }
 
   #close(id: string): void {
@@ -130,6 +129,7 @@ class SessionRow {
   readonly #rate = element('td');
   readonly #latency = element('td');
   readonly #frames = element('td');
+  readonly #drops = element('td');
   readonly #stop = element('button', { type: 'button', class: 'small' }, 'Stop');
   readonly #video = element('video', { playsinline: true, hidden: true });
 
@@ -140,26 +140,27 @@ class SessionRow {
     this.#stop.ariaLabel = `Stop session ${short}`;
     this.#stop.addEventListener('click', stop);
     const name = element('th', { scope: 'row', title: id }, element('code', {}, short), this.#video);
-    const cells = [cell(pipeline), this.#state, this.#since, this.#rate, this.#latency, this.#frames, element('td', {}, this.#stop)];
+    const cells = [cell(pipeline), this.#state, this.#since, this.#rate, this.#latency, this.#frames, this.#drops, element('td', {}, this.#stop)];
     // For narrow screens, where the table has no head.
     cells.forEach((one, i) => (one.dataset['title'] = SESSION_COLUMNS[i + 1]));
     this.root = element('tr', {}, name, ...cells);
   }
 
   update(session: Listed): void {
-    const { state, created, ended, fps, latency, frames, restarts, error } = session;
+    const { state, created, ended, fps, latency, frames, dropped, restarts, error } = session;
     this.root.dataset['session'] = state;
     setText(this.#state, `${state.toLowerCase()}${restarts > 0 ? `, restarted ${restarts}×` : ''}${error ? `: ${explain(error).what}` : ''}`);
     setText(this.#since, duration((ended ?? Date.now()) - created));
     setText(this.#rate, perSecond(fps));
     setText(this.#latency, milliseconds(latency));
     setText(this.#frames, String(frames));
+    setText(this.#drops, dropsOf(dropped));
     this.#stop.hidden = !isRunning(session);
   }
 
-  show(stream: MediaStream | null, dark: () => void = () => undefined): void {
+  show(stream: MediaStream | null): void {
     this.#video.hidden = stream === null;
-    play(this.#video, stream, dark);
+    play(this.#video, stream);
   }
 }
 

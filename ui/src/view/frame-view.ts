@@ -1,9 +1,10 @@
 import type { FrameClock } from '../client/frame-clock';
+import type { Picture } from '../client/client';
 import { detectionsOf, type Detection, type Prediction } from '../client/prediction';
 import type { Filter } from './filter';
 import { Motion } from './motion';
 import { drawDetections, Overlay } from './overlay';
-import { PictureRing } from './picture-ring';
+import { PictureRing, sizeOf } from './picture-ring';
 
 /** *live*: the newest picture with the newest boxes, moved on. *exact*: each picture with its own boxes, a little later. */
 export type View = 'live' | 'exact';
@@ -19,13 +20,16 @@ export interface Shown {
   readonly delay?: number | undefined;
 }
 
+/** Is told of each picture that the video shows, and says which it is. */
+export type Presented = (video: HTMLVideoElement, now: number, metadata: VideoFrameCallbackMetadata) => Picture;
+
 /** Boxes without a newer prediction vanish: an old box on a new picture is a lie. */
 const FRESH_MS = 1000;
 
 interface Current {
   readonly prediction: Prediction;
   readonly found: readonly Detection[];
-  /** Of the exact view: the picture in which they were found, and its media time. */
+  /** Of the exact view: the picture in which they were found, and its time. */
   readonly picture?: HTMLCanvasElement;
   readonly time?: number;
 }
@@ -36,12 +40,13 @@ export class FrameView {
   readonly #picture: HTMLCanvasElement;
   readonly #overlay: Overlay;
   readonly #clock: FrameClock;
+  readonly #presented: Presented;
   readonly #filter: Filter;
   readonly #shown: (shown: Shown) => void;
   readonly #ring = new PictureRing();
   readonly #motion = new Motion();
   #view: View = 'exact';
-  /** Media time in milliseconds of the picture that the video shows. */
+  /** The time of the picture that the video shows. */
   #newest: number | undefined;
   #current: Current | undefined;
   #expiry: number | undefined;
@@ -52,12 +57,14 @@ export class FrameView {
     picture: HTMLCanvasElement,
     boxes: HTMLCanvasElement,
     clock: FrameClock,
+    presented: Presented,
     filter: Filter,
     shown: (shown: Shown) => void,
   ) {
     this.#video = video;
     this.#picture = picture;
     this.#clock = clock;
+    this.#presented = presented;
     this.#filter = filter;
     this.#shown = shown;
     this.#overlay = new Overlay(boxes, () => this.redraw());
@@ -80,7 +87,7 @@ export class FrameView {
     const aspect = this.#video.videoWidth / this.#video.videoHeight || 16 / 9;
     const found = detectionsOf(prediction, aspect);
     if (this.#view === 'exact' && this.#clock.aligned) {
-      const time = this.#clock.mediaTimeOf(prediction.timestamp);
+      const time = this.#clock.frameOf(prediction.timestamp)?.time;
       const picture = time === undefined ? undefined : this.#ring.find(time);
       // A frame that the display skipped has no picture here: the one before stays, with its own boxes.
       if (!picture || time === undefined) return;
@@ -129,10 +136,10 @@ export class FrameView {
   }
 
   #watch(): void {
-    this.#video.requestVideoFrameCallback((_now, { mediaTime, captureTime, presentationTime }) => {
-      this.#newest = mediaTime * 1000;
-      this.#clock.captured(this.#newest, performance.timeOrigin + (captureTime ?? presentationTime));
-      if (this.#view === 'exact') this.#ring.keep(this.#video, this.#newest);
+    this.#video.requestVideoFrameCallback((now, metadata) => {
+      const { image, time } = this.#presented(this.#video, now, metadata);
+      this.#newest = time;
+      if (this.#view === 'exact') this.#ring.keep(image, time);
       else if (this.#current) this.redraw();
       this.#watch();
     });
@@ -176,10 +183,4 @@ export class FrameView {
       delay: picture && shown !== undefined && this.#newest !== undefined ? this.#newest - shown : undefined,
     });
   }
-}
-
-function sizeOf(picture: HTMLCanvasElement | HTMLVideoElement) {
-  return picture instanceof HTMLVideoElement
-    ? { width: picture.videoWidth, height: picture.videoHeight }
-    : { width: picture.width, height: picture.height };
 }

@@ -1,13 +1,13 @@
 import { Api } from '../api';
-import { Client, preciseNow } from '../client/client';
+import { Client } from '../client/client';
 import { toCoco, toJsonLines } from '../client/export';
 import { LinkReader } from '../client/link-stats';
 import { DEFAULT_PIPELINE, fetchPipelines } from '../client/pipelines';
+import { preciseNow } from '../client/precise';
 import { detectionsOf, type Prediction } from '../client/prediction';
 import { Remote } from '../client/remote';
-import type { Rest } from '../client/rest';
+import { parseSession, socketUrl, type Listed, type Rest } from '../client/rest';
 import { IDLE, type State } from '../client/session';
-import { socketUrl } from '../client/sightline-session';
 import { openSource } from '../sources/open';
 import { Controls } from './controls';
 import { element, setText } from './dom';
@@ -21,7 +21,7 @@ import { Toolbar } from './toolbar';
 import { countdownOf, hintOf, problemOf, statusOf } from './words';
 
 const REFRESH_MS = 250;
-/** The browser's counters change once a second. */
+/** The browser's counters change once a second, the server's too. */
 const STATS_MS = 1000;
 
 /** One session, seen and led: puts the parts together and passes what happens from one to the other. */
@@ -46,6 +46,10 @@ export class LivePage {
   #session: Client | Remote;
   #predictedAt: number | undefined;
   #shown: Shown | undefined;
+  /** Of the session that runs, once its first prediction has told its id. */
+  #id: string | undefined;
+  /** What the server knows of it. */
+  #listed: Listed | undefined;
 
   constructor(rest: Rest, changed: (state: State) => void) {
     this.#rest = rest;
@@ -53,7 +57,7 @@ export class LivePage {
     const heard = {
       changed: (state: State) => this.#heard(state),
       predicted: (prediction: Prediction) => this.#predicted(prediction),
-      returned: (stream: MediaStream | null) => this.#stage.showReturned(stream, () => this.#remote.watchAgain()),
+      returned: (stream: MediaStream | null) => this.#stage.showReturned(stream),
     };
     this.#client = new Client({
       ...heard,
@@ -63,7 +67,7 @@ export class LivePage {
     });
     this.#remote = new Remote({ ...heard, base: rest.base });
     this.#session = this.#client;
-    this.#stage = new Stage(this.#client.frames, this.#filter, (shown) => this.#drawn(shown));
+    this.#stage = new Stage(this.#client, this.#filter, (shown) => this.#drawn(shown));
     this.#controls = new Controls(rest, {
       start: () => this.start(),
       stop: () => this.#session.stop(),
@@ -112,6 +116,7 @@ export class LivePage {
     if (state.name !== 'live') {
       this.#predictedAt = undefined;
       this.#shown = undefined;
+      this.#id = this.#listed = undefined;
       this.#stage.frames.clear();
       this.#panel.clear();
       this.#link.reset();
@@ -126,6 +131,7 @@ export class LivePage {
   #predicted(prediction: Prediction): void {
     const now = preciseNow();
     this.#predictedAt = now;
+    this.#id = prediction.session;
     // What is watched has its boxes in the picture.
     if (this.#session.state.name === 'live' && this.#controls.kind !== 'watch') this.#stage.frames.show(prediction);
     this.#findings.add(detectionsOf(prediction, 16 / 9), now);
@@ -145,15 +151,25 @@ export class LivePage {
     const { state, measures } = this.#session;
     setText(this.#status, statusOf(state, quiet));
     setText(this.#countdown, countdownOf(state, Date.now()));
-    this.#panel.measured(measures, state.name === 'live', now);
+    // Of what this page sends, only what it measures itself counts.
+    const told = this.#session === this.#remote ? this.#listed?.latency : undefined;
+    this.#panel.measured(measures, state.name === 'live', now, told);
     // What the server fetches itself has no picture here to compare boxes with.
     this.#toolbar.tell(this.#session === this.#client ? this.#shown : undefined, this.#stage.returns);
   }
 
   async #readLink(): Promise<void> {
     if (this.#session.state.name !== 'live') return;
-    const report = await this.#session.stats();
-    if (this.#session.state.name === 'live') this.#panel.linked(report && this.#link.read(report as unknown as Map<string, unknown>), this.#session.measures);
+    const [report, listed] = await Promise.all([this.#session.stats(), this.#ask()]);
+    if (this.#session.state.name !== 'live') return;
+    this.#listed = listed;
+    const stats = report && this.#link.read(report as unknown as Map<string, unknown>);
+    // A server that does not tell what was dropped leaves it to what the page can see.
+    this.#panel.linked(stats, this.#session.measures, listed?.dropped);
+  }
+
+  async #ask(): Promise<Listed | undefined> {
+    const answer = this.#id && (await this.#rest.get(`sessions/${encodeURIComponent(this.#id)}`));
+    return answer && 'body' in answer ? parseSession(answer.body) : undefined;
   }
 }
-

@@ -7,21 +7,21 @@ const MOST_WIDTH = 960;
 
 interface Slot {
   readonly canvas: HTMLCanvasElement;
-  /** Media time in milliseconds; below 0 while empty. */
+  /** In milliseconds; below 0 while empty. */
   time: number;
 }
 
-/** The last pictures of a video, each with its media time. The canvases are used again and again: nothing is allocated while it runs. */
+/** The last pictures of a video, each with its time. The canvases are used again and again: nothing is allocated while it runs. */
 export class PictureRing {
   #slots: Slot[] = [];
   #next = 0;
 
-  keep(video: HTMLVideoElement, time: number): void {
+  keep(image: HTMLVideoElement | HTMLCanvasElement, time: number): void {
     const slot = (this.#slots[this.#next] ??= { canvas: document.createElement('canvas'), time: -1 });
     this.#next = (this.#next + 1) % SLOTS;
-    const { width, height } = fit({ width: video.videoWidth, height: video.videoHeight });
+    const { width, height } = fit(sizeOf(image));
     if (slot.canvas.width !== width || slot.canvas.height !== height) Object.assign(slot.canvas, { width, height });
-    slot.canvas.getContext('2d', { alpha: false })?.drawImage(video, 0, 0, width, height);
+    slot.canvas.getContext('2d', { alpha: false })?.drawImage(image, 0, 0, width, height);
     slot.time = time;
   }
 
@@ -35,6 +35,10 @@ export class PictureRing {
     this.#slots = [];
     this.#next = 0;
   }
+}
+
+export function sizeOf(image: HTMLVideoElement | HTMLCanvasElement): Size {
+  return image instanceof HTMLVideoElement ? { width: image.videoWidth, height: image.videoHeight } : { width: image.width, height: image.height };
 }
 
 function fit({ width, height }: Size): Size {

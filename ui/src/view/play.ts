@@ -1,14 +1,6 @@
-const LOOK_MS = 2000;
-
-/**
- * Shows what others send, or nothing. Chromium now and then decodes a remote track's frames and hands none of them out, to
- * nobody: `dark` is told, for another connection helps.
- */
-export function play(video: HTMLVideoElement, stream: MediaStream | null, dark: () => void): void {
+/** Shows a stream, or nothing. */
+export function play(video: HTMLVideoElement, stream: MediaStream | null): void {
   video.srcObject = stream;
-  if (!stream) return;
-  video.play().catch(() => undefined);
-  setTimeout(() => {
-    if (video.srcObject === stream && video.readyState === HTMLMediaElement.HAVE_NOTHING) dark();
-  }, LOOK_MS);
+  // Refused only where the user forbids muted videos too; the session is not harmed by it.
+  if (stream) video.play().catch(() => undefined);
 }

@@ -1,4 +1,4 @@
-import type { FrameClock } from '../client/frame-clock';
+import type { Client } from '../client/client';
 import type { Problem } from '../client/protocol';
 import { element, setText } from './dom';
 import type { Filter } from './filter';
@@ -23,28 +23,26 @@ export class Stage {
   readonly #detail = element('small');
   readonly #error = element('div', { class: 'problem', role: 'alert', 'data-testid': 'error', hidden: true });
 
-  constructor(clock: FrameClock, filter: Filter, shown: (shown: Shown) => void) {
+  constructor(client: Client, filter: Filter, shown: (shown: Shown) => void) {
     const picture = element('canvas', { class: 'picture', role: 'img', 'aria-label': 'The video with its boxes', hidden: true });
     const boxes = element('canvas', { class: 'boxes', 'aria-hidden': 'true' });
     this.#video.muted = true;
     this.#returned.muted = true;
-    this.frames = new FrameView(this.#video, picture, boxes, clock, filter, shown);
+    this.frames = new FrameView(this.#video, picture, boxes, client.frames, client.presented.bind(client), filter, shown);
     this.#error.append(this.#what, this.#next, this.#detail);
     this.root = element('div', { class: 'stage' }, this.#hint, this.#video, picture, boxes, this.#returned, this.#error);
   }
 
   show(stream: MediaStream | null): void {
-    this.#video.srcObject = stream;
+    play(this.#video, stream);
     this.root.classList.toggle('has-video', stream !== null);
-    // Refused only where the user forbids muted videos too; the session is not harmed by it.
-    if (stream) this.#video.play().catch(() => undefined);
-    else this.frames.forget();
+    if (!stream) this.frames.forget();
   }
 
   /** A picture that comes back covers the one that is sent: its boxes are in it. */
-  showReturned(stream: MediaStream | null, dark: () => void): void {
+  showReturned(stream: MediaStream | null): void {
     this.#returned.hidden = stream === null;
-    play(this.#returned, stream, dark);
+    play(this.#returned, stream);
   }
 
   /** Whether the picture is one that came back, with boxes drawn in. */

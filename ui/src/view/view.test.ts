@@ -4,7 +4,7 @@ import type { Intent, State } from '../client/session';
 import { colourOf, contrast, luminance } from './colour';
 import { contain, place, placePlate } from './geometry';
 import { caption } from './overlay';
-import { countdownOf, duration, explain, megabits, milliseconds, perSecond, problemOf, skewOf, statusOf } from './words';
+import { countdownOf, dropsOf, duration, explain, megabits, milliseconds, perSecond, problemOf, skewOf, statusOf } from './words';
 
 describe('contain', () => {
   it('leaves bars at the sides of a tall picture, above and below a wide one', () => {
@@ -140,6 +140,12 @@ describe('words', () => {
   it('give sizes a unit that suits', () => {
     expect([megabits(undefined), megabits(604_000), megabits(1_940_000)]).toEqual(['–', '604 kbit/s', '1.9 Mbit/s']);
     expect([duration(42_000), duration(185_000), duration(7_500_000)]).toEqual(['42 s', '3 min', '2 h 5 min']);
+  });
+
+  it('say what came to nothing, and what is seldom only where it happened', () => {
+    expect(dropsOf(undefined)).toBe('–');
+    expect(dropsOf({ late: 1, redis: 0, replaced: 31, unanswered: 2 })).toBe('31 busy · 2 lost · 1 late');
+    expect(dropsOf({ late: 0, redis: 7, newer: 3 })).toBe('– busy · – lost · 0 late · 7 without Redis');
   });
 
   it('caption a box', () => {

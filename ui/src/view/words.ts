@@ -1,4 +1,5 @@
 import type { Problem } from '../client/protocol';
+import type { Drops } from '../client/rest';
 import type { SourceKind, State } from '../client/session';
 import type { Shown } from './frame-view';
 
@@ -194,6 +195,23 @@ export function duration(ms: number): string {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** What the server calls it, and people. Those after the third are seldom. */
+const DROPS = [
+  ['replaced', 'busy'],
+  ['unanswered', 'lost'],
+  ['late', 'late'],
+  ['redis', 'without Redis'],
+  ['expired', 'expired'],
+  ['dead-lettered', 'unreadable'],
+] as const;
+
+/** "3 busy · 0 lost · 1 late", and what else there is. */
+export function dropsOf(dropped: Drops | undefined): string {
+  if (!dropped) return '–';
+  const told = DROPS.filter(([reason], i) => i < 3 || dropped[reason]);
+  return told.map(([reason, words]) => `${dropped[reason] ?? '–'} ${words}`).join(' · ');
+}
+
 /** How well picture and boxes agree. */
 export function skewOf(shown: Shown | undefined): string {
   if (!shown) return '–';
@@ -209,7 +227,7 @@ export function hintOf(kind: SourceKind): string {
     screen: 'What you share appears here.',
     file: 'Your video appears here. The file itself is not uploaded.',
     test: 'Moving shapes appear here.',
-    address: 'The server opens the address; its boxes appear here, without the picture.',
+    address: 'The server opens the address; its boxes appear here, with the picture where the pipeline sends one.',
     watch: 'The session’s picture appears here, with its boxes.',
   };
   return hints[kind];

@@ -7,7 +7,8 @@
  * from the buffer's frame meta where an element before has attached one; otherwise the session is
  * `participant-id` and the timestamp is the PTS in a 90 kHz clock. A session has at most `max-in-flight` frames
  * published and unanswered. Meanwhile the newest frame waits and replaces the one before it: the streaming thread
- * never waits for Redis. With `leaky=no` it does wait, and nothing is lost.
+ * never waits for Redis. With `leaky=no` it does wait, and nothing is lost. With `wait-for-credit` it waits after a frame
+ * until another may be published, so that a leaky queue upstream chooses the newest picture and none is encoded in vain.
  *
  * A frame expires `expiry` after its capture; one that was long under way before it could be published is still
  * given half of that.
@@ -37,6 +38,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use sightline_gst_common::{FrameMeta, InferenceMeta, detections};
+use sightline_protocol::frame::published_micros;
 use sightline_protocol::prediction::Timings;
 use sightline_protocol::{FrameHeader, Prediction, keys, unix_micros};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -44,10 +46,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{Leaky, Payload};
 use crate::address::{Address, default_shards};
 use crate::connection::{Error, Reporter};
-use crate::entry::published_micros;
+use crate::credits::CREDIT_LIFETIME;
 use crate::identity::rtp_timestamp;
 use crate::publisher::{self, Answer, Config, Frame, Item, Stats};
 use crate::slot::{Slot, Stop};
+use crate::trace::Sampler;
 
 const MAX_LENGTH_FRAMES: u32 = 256;
 const MAX_LENGTH_PREDICTIONS: u32 = 1000;
@@ -73,7 +76,9 @@ struct Settings {
     max_length: u32,
     expiry: u32,
     leaky: Leaky,
+    wait_for_credit: bool,
     worker_id: Option<String>,
+    trace_sampler: Option<String>,
 }
 
 impl Default for Settings {
@@ -88,7 +93,9 @@ impl Default for Settings {
             max_length: 0,
             expiry: 1000,
             leaky: Leaky::default(),
+            wait_for_credit: false,
             worker_id: None,
+            trace_sampler: None,
         }
     }
 }
@@ -99,6 +106,14 @@ impl Settings {
             (Leaky::Auto, Payload::Frame) => Leaky::Downstream,
             (Leaky::Auto, Payload::Detections) => Leaky::No,
             (chosen, _) => chosen,
+        }
+    }
+
+    /// An error is a text that is no rule.
+    fn sampler(&self) -> Result<Sampler, &str> {
+        match self.trace_sampler.as_deref() {
+            Some(text) => Sampler::parse(text).ok_or(text),
+            None => Ok(Sampler::Never),
         }
     }
 
@@ -130,6 +145,7 @@ impl Settings {
 /// What lives from READY to READY.
 struct Started {
     settings: Settings,
+    sampler: Sampler,
     slot: Arc<Slot<Item>>,
     /// Its end ends the task.
     _task: DropGuard,
@@ -144,6 +160,8 @@ struct State {
     stats: Arc<Stats>,
     /// The last session id found good.
     checked_session: String,
+    /// When a frame was chosen for a trace.
+    last_traced: Option<Instant>,
 }
 
 /// Neither lock is taken while the other is held.
@@ -208,8 +226,15 @@ impl RedisStreamSink {
         Some(segment.to_running_time(buffer.pts()?)?.nseconds())
     }
 
-    fn frame(&self, settings: &Settings, buffer: &gst::Buffer) -> Result<Frame, gst::FlowError> {
-        let mut header = self.identify(settings, buffer)?.header;
+    /// A frame's trace context: one that it came with, or its own if it is chosen.
+    fn traceparent(&self, started: &Started, given: Option<String>) -> Option<String> {
+        let mut state = lock(&self.state);
+        given.or_else(|| started.sampler.context(&mut state.last_traced, Instant::now()))
+    }
+
+    fn frame(&self, started: &Started, buffer: &gst::Buffer) -> Result<Frame, gst::FlowError> {
+        let mut header = self.identify(&started.settings, buffer)?.header;
+        header.traceparent = self.traceparent(started, header.traceparent);
         let size = lock(&self.state).size;
         header.v1 = false;
         header.pts = self.running_time(buffer).or(header.pts);
@@ -230,18 +255,24 @@ impl RedisStreamSink {
         })
     }
 
-    fn answer(&self, settings: &Settings, buffer: &gst::Buffer) -> Result<Answer, gst::FlowError> {
+    fn answer(&self, started: &Started, buffer: &gst::Buffer) -> Result<Answer, gst::FlowError> {
+        let settings = &started.settings;
         let FrameMeta {
             header,
             entry,
             read_at,
         } = self.identify(settings, buffer)?;
+        // Whoever published a frame has chosen, or not.
+        let traceparent = match entry {
+            Some(_) => header.traceparent,
+            None => self.traceparent(started, header.traceparent),
+        };
         let size = lock(&self.state).size;
         let picture = size.unwrap_or_default();
         let inference = InferenceMeta::read(buffer);
         let published = entry.as_ref().and_then(|entry| published_micros(&entry.id));
         let since = |end: Option<u64>, start: Option<u64>| Some(end?.saturating_sub(start?));
-        let started = inference.as_ref().map(|inference| inference.started);
+        let inferred = inference.as_ref().map(|inference| inference.started);
         let prediction = Prediction {
             detections: detections(buffer, picture),
             picture,
@@ -254,14 +285,18 @@ impl RedisStreamSink {
             timestamp: header.timestamp,
             seq: header.seq,
             captured: header.captured,
+            published: header.published,
+            read: read_at,
+            // When it is written.
+            answered: None,
             // A v1 frame has no size but the picture's.
             width: header.width.or(size.map(|(width, _)| width)),
             height: header.height.or(size.map(|(_, height)| height)),
-            traceparent: header.traceparent,
+            traceparent,
             worker: settings.worker_id.clone(),
             timings: Timings {
                 queue_us: since(read_at, published),
-                decode_us: since(started, read_at),
+                decode_us: since(inferred, read_at),
                 preprocess_us: inference.as_ref().map(|inference| inference.preprocess_us),
                 infer_us: inference.as_ref().map(|inference| inference.infer_us),
                 postprocess_us: inference.as_ref().map(|inference| inference.postprocess_us),
@@ -283,6 +318,10 @@ impl RedisStreamSink {
                 stats.accepted.fetch_add(1, Ordering::Relaxed);
                 if leaked.is_some() {
                     stats.count_leaked();
+                }
+                // While Redis is away, what is not wanted is told apart here.
+                if started.settings.wait_for_credit && !stats.link.down.load(Ordering::Relaxed) {
+                    started.slot.await_open(Instant::now() + CREDIT_LIFETIME);
                 }
                 Ok(gst::FlowSuccess::Ok)
             }
@@ -337,7 +376,7 @@ impl RedisStreamSink {
         Reporter::new(&*self.obj(), *CAT, gst::ResourceError::Write)
     }
 
-    fn connect(&self, settings: Settings) -> Result<(), Error> {
+    fn connect(&self, settings: Settings, sampler: Sampler) -> Result<(), Error> {
         let server = settings.address.server()?;
         let slot = Arc::new(Slot::default());
         let stats = Arc::new(Stats::default());
@@ -355,6 +394,7 @@ impl RedisStreamSink {
         *lock(&self.state) = State {
             started: Some(Arc::new(Started {
                 settings,
+                sampler,
                 slot,
                 _task: task,
             })),
@@ -366,7 +406,16 @@ impl RedisStreamSink {
 
     fn start(&self) -> Result<(), gst::StateChangeError> {
         let settings = lock(&self.settings).clone();
-        self.connect(settings).map_err(|error| {
+        let sampler = settings.sampler().map_err(|text| {
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::Settings,
+                ("`trace-sampler` is `{text}`; it must be always_on, always_off, traceidratio:<0 to 1> or \
+                     every:<milliseconds>")
+            );
+            gst::StateChangeError
+        })?;
+        self.connect(settings, sampler).map_err(|error| {
             let kind = if error.is_setting() {
                 gst::ResourceError::Settings
             } else {
@@ -434,7 +483,9 @@ impl ObjectImpl for RedisStreamSink {
             "max-length" => set(&mut settings.max_length, value),
             "expiry" => set(&mut settings.expiry, value),
             "leaky" => set(&mut settings.leaky, value),
+            "wait-for-credit" => set(&mut settings.wait_for_credit, value),
             "worker-id" => set(&mut settings.worker_id, value),
+            "trace-sampler" => set(&mut settings.trace_sampler, value),
             name => gst::warning!(CAT, imp = self, "No property is named `{name}`"),
         }
     }
@@ -456,7 +507,9 @@ impl ObjectImpl for RedisStreamSink {
             "max-length" => settings.max_length.to_value(),
             "expiry" => settings.expiry.to_value(),
             "leaky" => settings.leaky.to_value(),
+            "wait-for-credit" => settings.wait_for_credit.to_value(),
             "worker-id" => settings.worker_id.to_value(),
+            "trace-sampler" => settings.trace_sampler.to_value(),
             _ => pspec.default_value().clone(),
         }
     }
@@ -520,9 +573,26 @@ fn properties() -> Vec<glib::ParamSpec> {
             .blurb("What is dropped while Redis or the workers are slower than the stream")
             .mutable_ready()
             .build(),
+        glib::ParamSpecBoolean::builder("wait-for-credit")
+            .nick("Wait for credit")
+            .blurb(
+                "Hold the stream after a frame until another may be published, for one second at most: for a leaky queue \
+                 before scaling and encoding, which then keeps the newest picture",
+            )
+            .default_value(defaults.wait_for_credit)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecString::builder("worker-id")
             .nick("Worker id")
             .blurb("Name of this worker in the predictions it writes")
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("trace-sampler")
+            .nick("Trace sampler")
+            .blurb(
+                "Which frames begin a trace: `always_on`, `always_off`, `traceidratio:` and a probability, or `every:` \
+                 and milliseconds; NULL: none",
+            )
             .mutable_ready()
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
@@ -594,8 +664,8 @@ impl BaseSinkImpl for RedisStreamSink {
     fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let started = self.started()?;
         let item = match started.settings.payload {
-            Payload::Frame => Item::Frame(self.frame(&started.settings, buffer)?),
-            Payload::Detections => Item::Answer(Box::new(self.answer(&started.settings, buffer)?)),
+            Payload::Frame => Item::Frame(self.frame(&started, buffer)?),
+            Payload::Detections => Item::Answer(Box::new(self.answer(&started, buffer)?)),
         };
         self.hand_over(&started, item)
     }

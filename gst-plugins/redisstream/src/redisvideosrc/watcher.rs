@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::{RedisError, Value};
+use sightline_protocol::frame::published_micros;
 use sightline_protocol::{keys, unix_micros};
 use tokio_util::sync::CancellationToken;
 
 use super::follower::{Follower, Item};
 use crate::connection::{self, Error, Link, LinkState, Reporter, Server, Severity};
-use crate::entry::{self, RawEntry, published_micros};
+use crate::entry::{self, RawEntry};
 use crate::slot::Slot;
 use crate::video::{WISH_INTERVAL, Wishes};
 

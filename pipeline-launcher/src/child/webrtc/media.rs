@@ -89,16 +89,32 @@ pub(super) fn takes_picture(media: &Media) -> bool {
     media.kind == Kind::Video && media.direction.receives()
 }
 
-/// Gives what the pipeline sends the payload type that the offer has for it, before anything flows: with caps of another
-/// one, webrtcbin answers that it sends nothing.
-pub(super) fn use_offered_payload(webrtc: &gst::Element, offer: &Offer) {
+/// Gives what the pipeline sends the payload type that the offer has for it, and an SSRC, before anything flows: with caps of
+/// another payload type, webrtcbin answers that it sends nothing.
+pub(super) fn prepare_answer(webrtc: &gst::Element, offer: &Offer) {
     let taken = offer.media().iter().find(|media| takes_picture(media));
     let Some(codec) = taken.and_then(|media| media.codecs.first()) else {
         return;
     };
-    for payloader in webrtc.sink_pads().iter().filter_map(payloader) {
-        payloader.set_property("pt", u32::from(codec.payload));
+    for pad in webrtc.sink_pads() {
+        if let Some(payloader) = payloader(&pad) {
+            payloader.set_property("pt", u32::from(codec.payload));
+            choose_ssrc(&pad, &payloader);
+        }
     }
+}
+
+/// Our answer is made before anything flows. Where the SSRC is not known by then, webrtcbin names that of the repairs alone,
+/// and Chromium decodes the other's frames and hands them out to nobody.
+fn choose_ssrc(pad: &gst::Pad, payloader: &gst::Element) {
+    let Some(transceiver) = pad.property::<Option<WebRTCRTPTransceiver>>("transceiver") else {
+        return;
+    };
+    // The largest number means a random one to payloaders.
+    let ssrc = rand::random_range(1..u32::MAX);
+    payloader.set_property("ssrc", ssrc);
+    let caps = gst::Caps::builder("application/x-rtp").field("ssrc", ssrc);
+    transceiver.set_property("codec-preferences", caps.build());
 }
 
 /// Gives what the pipeline sends the payload types that were agreed upon: a peer that offers chooses them.

@@ -141,7 +141,7 @@ impl Session {
         setup::configure(&session.webrtc, settings, &session.network);
         media::sort_streams(&session.webrtc, bin);
         if let Some(offer) = &session.offer {
-            media::use_offered_payload(&session.webrtc, offer);
+            media::prepare_answer(&session.webrtc, offer);
         }
         session.connect_signals();
         Ok(session)

@@ -1,4 +1,4 @@
-//! How long frames have been waiting for a worker.
+//! How many frames there are for workers, and how long the oldest has been waiting.
 
 use std::time::Duration;
 
@@ -8,14 +8,22 @@ use sightline_service::redis::{Connection, Server};
 const ANSWER: Duration = Duration::from_secs(1);
 
 /// Looks at the streams that workers read, again and again.
-pub(super) struct Backlog {
+pub struct Backlog {
     redis: Server,
     streams: Vec<String>,
     connection: Option<Connection>,
 }
 
+/// What waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    pub length: u64,
+    /// Of the oldest frame that no worker has answered; zero if there is none.
+    pub age: Duration,
+}
+
 impl Backlog {
-    pub(super) fn new(redis: Server, streams: Vec<String>) -> Self {
+    pub fn new(redis: Server, streams: Vec<String>) -> Self {
         Self {
             redis,
             streams,
@@ -23,11 +31,10 @@ impl Backlog {
         }
     }
 
-    /// The age of the oldest frame that no worker has answered; zero if there is none. None while Redis is away.
-    pub(super) async fn oldest(&mut self) -> Option<Duration> {
-        let oldest = tokio::time::timeout(ANSWER, self.ask()).await;
-        match oldest {
-            Ok(Ok(age)) => Some(age),
+    /// None while Redis is away.
+    pub async fn look(&mut self) -> Option<Queue> {
+        match tokio::time::timeout(ANSWER, self.ask()).await {
+            Ok(Ok(queue)) => Some(queue),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the backlog is not known");
                 self.connection = None;
@@ -40,7 +47,7 @@ impl Backlog {
         }
     }
 
-    async fn ask(&mut self) -> anyhow::Result<Duration> {
+    async fn ask(&mut self) -> anyhow::Result<Queue> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(self.redis.connect(ANSWER).await?),
@@ -56,15 +63,19 @@ impl Backlog {
                 .arg("+")
                 .arg("COUNT")
                 .arg(1);
+            pipe.cmd("XLEN").arg(stream);
         }
-        let oldest: Vec<StreamRangeReply> = pipe.query_async(connection).await?;
-        let written = oldest
-            .iter()
-            .filter_map(|reply| milliseconds(&reply.ids.first()?.id))
-            .min();
-        Ok(Duration::from_millis(
-            written.map_or(0, |written| now_ms.saturating_sub(written)),
-        ))
+        let replies: Vec<redis::Value> = pipe.query_async(connection).await?;
+        let (mut length, mut written) = (0, None);
+        for reply in replies.chunks_exact(2) {
+            let [oldest, entries] = reply else { continue };
+            let oldest: StreamRangeReply = redis::from_redis_value(oldest.clone())?;
+            length += redis::from_redis_value::<u64>(entries.clone())?;
+            let oldest = oldest.ids.first().and_then(|entry| milliseconds(&entry.id));
+            written = written.into_iter().chain(oldest).min();
+        }
+        let age = Duration::from_millis(written.map_or(0, |written| now_ms.saturating_sub(written)));
+        Ok(Queue { length, age })
     }
 }
 

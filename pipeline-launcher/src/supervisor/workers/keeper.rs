@@ -13,6 +13,8 @@ use crate::control::{Command, Network, Progress, Report, Start};
 use crate::metrics;
 use crate::supervisor::exits::Role;
 use crate::supervisor::process::{Ending, Exit, Next, Process};
+use crate::supervisor::recent::Recent;
+use crate::supervisor::tally::Purpose;
 
 /// So long may the frames take that a worker has when it is to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -20,6 +22,9 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Keeps a worker running until `unwanted`; then it has finished its frames.
 pub(super) async fn keep_running(plan: &Plan, worker: &str, unwanted: CancellationToken) {
     let mut budget = Budget::new(plan.restart);
+    // Wanted from now on, though it takes a while to run.
+    plan.board
+        .note(worker, |status| status.model.clone_from(&plan.model));
     while !unwanted.is_cancelled() {
         let started = Instant::now();
         let Ending { exit, reason } = run_once(plan, worker, &unwanted).await;
@@ -55,15 +60,18 @@ pub(super) async fn keep_running(plan: &Plan, worker: &str, unwanted: Cancellati
 impl Status {
     fn ended(&mut self, verdict: Verdict, restarts: usize, reason: &str) {
         self.running = false;
+        // Its successor counts from nothing.
+        self.recent = Recent::default();
         self.reason = reason.to_owned();
         self.crashes = match verdict {
             Verdict::RestartAfter(_) => restarts,
             Verdict::RestFor(_) | Verdict::Over => usize::MAX,
         };
+        self.rests = matches!(verdict, Verdict::RestFor(_));
     }
 }
 
-async fn start(plan: &Plan, identity: String) -> Result<Process, Ending> {
+async fn start(plan: &Plan, worker: &str, identity: String) -> Result<Process, Ending> {
     let failed = |error: anyhow::Error| Ending {
         exit: Exit::FailedToSpawn,
         reason: Some(sightline_protocol::Failure::new(
@@ -81,14 +89,19 @@ async fn start(plan: &Plan, identity: String) -> Result<Process, Ending> {
     };
     let sent = process.send(&Command::Start(Box::new(start))).await;
     sent.map_err(|error| failed(error.into()))?;
-    process.limit(Role::Worker, plan.limits);
+    let purpose = Purpose {
+        role: Role::Worker,
+        pipeline: plan.pipeline.name.clone(),
+        worker: worker.to_owned(),
+    };
+    process.limit(purpose, plan.limits);
     Ok(process)
 }
 
 /// Runs a worker to its end.
 async fn run_once(plan: &Plan, worker: &str, unwanted: &CancellationToken) -> Ending {
     let name = ServiceName::new(kind::INFERENCE, worker);
-    let mut process = match start(plan, name.to_string()).await {
+    let mut process = match start(plan, worker, name.to_string()).await {
         Ok(process) => process,
         Err(ending) => return ending,
     };
@@ -106,13 +119,19 @@ async fn run_once(plan: &Plan, worker: &str, unwanted: &CancellationToken) -> En
                 known = true;
                 let pid = process.pid();
                 tracing::info!(worker, pid, model = plan.model, "worker ready");
-                plan.board.note(worker, |status| status.running = true);
+                plan.board.note(worker, |status| {
+                    status.running = true;
+                    status.rests = false;
+                });
                 let model = plan.model.clone();
                 let told = move || vec![(info::MODEL.to_owned(), model.clone())];
                 plan.registration.keep(name.clone(), told, registered.clone());
             }
             Next::Report(Report::Progress(progress)) => {
-                plan.board.note(worker, |status| status.drops = drops(&progress));
+                plan.board.note(worker, |status| {
+                    status.drops = drops(&progress);
+                    status.recent.take(&progress.stages);
+                });
             }
             Next::Report(_) => {}
             Next::Over(ending) => return ending,

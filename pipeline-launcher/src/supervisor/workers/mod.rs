@@ -8,7 +8,7 @@
 //! | how many workers that calls for | [`scaling`] |
 //! | starting and draining them | [`pool`] |
 
-mod backlog;
+pub mod backlog;
 pub(super) mod budget;
 mod keeper;
 mod pool;
@@ -20,9 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::exits::Exits;
 use super::health::Limits;
+use super::recent::Recent;
 use super::spare::Spares;
 use crate::description::{Resolved, Restart};
 use crate::registration::Registration;
+use crate::status::WorkerStatus;
 pub use pool::run;
 
 /// What the workers of one pipeline have in common.
@@ -46,15 +48,19 @@ pub struct Plan {
 #[derive(Debug, Default)]
 pub struct Board(Mutex<BTreeMap<String, Status>>);
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 struct Status {
     running: bool,
+    /// Its budget of restarts is used up.
+    rests: bool,
     /// Ends one after the other, none of which came after a while of work.
     crashes: usize,
     /// What it said before its last end.
     reason: String,
+    model: String,
     /// Frames that it found too old.
     drops: u64,
+    recent: Recent,
 }
 
 /// One end may be an accident; from here on it is a habit.
@@ -82,6 +88,32 @@ impl Board {
 
     pub fn running(&self) -> usize {
         self.workers().values().filter(|status| status.running).count()
+    }
+
+    pub fn resting(&self) -> usize {
+        self.workers().values().filter(|status| status.rests).count()
+    }
+
+    pub fn wanted(&self) -> usize {
+        self.workers().len()
+    }
+
+    /// Each worker, for people.
+    pub fn list(&self) -> Vec<WorkerStatus> {
+        let workers = self.workers();
+        let told = |(worker, status): (&String, &Status)| WorkerStatus {
+            worker: worker.clone(),
+            model: status.model.clone(),
+            running: status.running,
+            trouble: if status.running {
+                String::new()
+            } else {
+                status.reason.clone()
+            },
+            expired: status.drops,
+            figures: status.recent.figures(),
+        };
+        workers.iter().map(told).collect()
     }
 
     /// Why workers do not stay up, if so.

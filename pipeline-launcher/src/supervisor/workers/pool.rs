@@ -46,12 +46,12 @@ pub async fn run(plan: Arc<Plan>, prefix: String, shutdown: CancellationToken) {
         if pause.is_none() {
             break;
         }
-        let Some(oldest) = backlog.oldest().await else {
+        let Some(queue) = backlog.look().await else {
             continue;
         };
         let now_dropped = pool.drops();
         let sample = Sample {
-            oldest,
+            oldest: queue.age,
             // A worker that ended takes its count with it.
             drops: now_dropped.saturating_sub(drops),
         };
