@@ -155,6 +155,7 @@ class System:
             "SIGHTLINE_WORKERS": str(workers),
             "SIGHTLINE_MODEL_DIR": str(DATA / "models"),
             "SIGHTLINE_MAX_CPU_PERCENT": "0",
+            "SIGHTLINE_MAX_QUEUE_MS": "0",
             "SIGHTLINE_MAX_SESSIONS": "1000",
             **settings,
         }

@@ -127,6 +127,9 @@ pub struct AdmissionArgs {
     /// No more sessions while the machine or container has less memory left than so many MiB
     #[arg(long, env = "SIGHTLINE_MIN_FREE_MEMORY_MIB", default_value_t = 256)]
     pub min_free_memory_mib: u32,
+    /// No more sessions while the frames of most wait longer than so many milliseconds, and than three inferences, for a worker (0: no limit)
+    #[arg(long, env = "SIGHTLINE_MAX_QUEUE_MS", default_value_t = 60)]
+    pub max_queue_ms: u32,
 }
 
 impl AdmissionArgs {
@@ -135,6 +138,7 @@ impl AdmissionArgs {
             max_sessions: self.max_sessions,
             max_cpu_percent: f64::from(self.max_cpu_percent),
             min_free_memory_bytes: u64::from(self.min_free_memory_mib) << 20,
+            max_queue: Duration::from_millis(self.max_queue_ms.into()),
         }
     }
 }

@@ -38,7 +38,7 @@ pub const STARTED: Metric = Metric::counter(
 pub const REFUSED: Metric = Metric::counter(
     "sightline_sessions_refused_total",
     &["reason"],
-    "Sessions that were not started: `sessions`, `processors`, `memory` or `ports` if that is exhausted, else an error's id",
+    "Sessions that were not started: `sessions`, `processors`, `memory`, `ports` or `workers` if that is exhausted, else an error's id",
 );
 pub const EXITS: Metric = Metric::counter(
     "sightline_process_exits_total",
@@ -165,7 +165,7 @@ pub fn begin() {
         }
         ::metrics::counter!(RECONNECTS.name, "role" => role).increment(0);
     }
-    for reason in ["sessions", "processors", "memory", "ports"] {
+    for reason in ["sessions", "processors", "memory", "ports", "workers"] {
         ::metrics::counter!(REFUSED.name, "reason" => reason).increment(0);
     }
     for result in ["ok", "failed"] {

@@ -59,6 +59,9 @@ pub(crate) struct Stats {
     pub(crate) dropped_replaced: AtomicU64,
     pub(crate) dropped_redis: AtomicU64,
     pub(crate) in_flight: AtomicU64,
+    /// Microseconds that frames waited for a worker, and that inference took, on average of late; 0: not known.
+    pub(crate) queue_us: AtomicU64,
+    pub(crate) inference_us: AtomicU64,
     pub(crate) link: Arc<LinkState>,
 }
 
@@ -193,6 +196,8 @@ impl Publisher {
         let said = |name| Some(Duration::from_micros(fields.get(name)?.parse().ok()?));
         if let (Some(queued), Some(inferred)) = (said("queue_us"), said("infer_us")) {
             self.credits.waited(queued, inferred);
+            average(&self.stats.queue_us, queued);
+            average(&self.stats.inference_us, inferred);
         }
     }
 
@@ -332,6 +337,16 @@ impl Publisher {
     fn count_dropped(&self) {
         self.stats.dropped_redis.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Moves an average, one of eight answers or so, towards what the last one says.
+fn average(average: &AtomicU64, last: Duration) {
+    let last = u64::try_from(last.as_micros()).unwrap_or(u64::MAX);
+    let next = match average.load(Ordering::Relaxed) {
+        0 => last,
+        before => before - before / 8 + last / 8,
+    };
+    average.store(next, Ordering::Relaxed);
 }
 
 async fn sleep_until(time: Option<Instant>) {

@@ -1,5 +1,6 @@
 //! The process of one pipeline: it does what its launcher says, and ends with it.
 
+mod leaks;
 mod pipeline;
 mod progress;
 mod stages;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use sightline_protocol::rpc::Waiting;
 
+use super::leaks::Leaks;
 use super::stages::Stages;
 use super::threads;
 use crate::control::{Held, Progress, Stats};
@@ -23,6 +24,7 @@ pub(super) struct Meter {
     frames_in: Arc<AtomicU64>,
     frames_out: Arc<AtomicU64>,
     stages: Stages,
+    leaks: Leaks,
     last: (Instant, u64, u64),
 }
 
@@ -36,6 +38,7 @@ impl Meter {
             frames_in: Arc::default(),
             frames_out: Arc::default(),
             stages: Stages::default(),
+            leaks: Leaks::default(),
             last: (Instant::now(), 0, 0),
         };
         let (entering, leaving) = (meter.frames_in.clone(), meter.frames_out.clone());
@@ -43,11 +46,13 @@ impl Meter {
         while let Ok(Some(element)) = elements.next() {
             count(&element, &entering, &leaving);
             meter.stages.watch(&element);
+            meter.leaks.watch(&element);
         }
-        let stages = meter.stages.clone();
+        let (stages, leaks) = (meter.stages.clone(), meter.leaks.clone());
         bin.connect_deep_element_added(move |_, _, element| {
             count(element, &entering, &leaving);
             stages.watch(element);
+            leaks.watch(element);
         });
         meter
     }
@@ -86,7 +91,7 @@ impl Meter {
             rate: came_out as f64 / now.duration_since(then).as_secs_f64().max(0.001),
             waiting,
             held,
-            stats: stats(&self.bin),
+            stats: stats(&self.bin).into_iter().chain(self.leaks.stats()).collect(),
             stages: self.stages.so_far(),
         }
     }

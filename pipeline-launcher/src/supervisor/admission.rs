@@ -1,7 +1,8 @@
-//! Whether one more session may start: by number, by the processors that sessions use, and by the memory left.
+//! Whether one more session may start: by number, by the processors that sessions use, by the memory left, and by how long
+//! the sessions' frames wait for workers.
 //!
-//! Only the sessions' own use counts: workers take what is there and drop the rest, and what else runs on the machine
-//! is not ours to judge.
+//! Only the sessions' own use of processors counts: workers take what is there, and what else runs on the machine is not ours to
+//! judge. Where too little is left for the workers, wherever they are, frames wait for them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::resources;
 use super::sessions::Sessions;
+use crate::control::{Progress, Stats};
 use crate::metrics;
 
 /// Over so long the processor time is averaged.
@@ -23,6 +25,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 pub const A_SESSIONS_END: u32 = 15;
 /// In so many seconds other programs may have given memory back.
 const MEMORY_IS_FREED: u32 = 10;
+const WORKERS_ARE_FREE: u32 = 5;
 
 /// When a launcher takes no more sessions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +34,8 @@ pub struct Admission {
     /// Of the processors that this machine or container has; 0: no limit.
     pub max_cpu_percent: f64,
     pub min_free_memory_bytes: u64,
+    /// Zero: no limit.
+    pub max_queue: Duration,
 }
 
 /// What sessions use at the moment.
@@ -41,6 +46,38 @@ pub struct Load {
     pub busy: f64,
     pub cores: f64,
     pub memory_left: Option<u64>,
+    /// Of the sessions, those whose frames wait for too long.
+    pub crowded: usize,
+}
+
+/// What of a slow worker's time a frame may wait without being late: with two workers, of six other sessions.
+const INFERENCES: u64 = 3;
+
+/// Whether a session's frames wait too long for workers, from what its pipeline says each second.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Queue {
+    answered: u64,
+    is_long: bool,
+}
+
+impl Queue {
+    pub fn take(&mut self, progress: &Progress, max: Duration) {
+        let number = |stats: &Stats, name: &str| stats.get(name).and_then(serde_json::Value::as_u64);
+        let sinks = progress.stats.values();
+        let busiest = sinks.max_by_key(|stats| number(stats, "queue-us"));
+        let get = |name| busiest.and_then(|stats| number(stats, name)).unwrap_or_default();
+        let (answered, queue, inference) = (get("answered"), get("queue-us"), get("inference-us"));
+        let longest = u64::try_from(max.as_micros())
+            .unwrap_or(u64::MAX)
+            .max(INFERENCES * inference);
+        // Without answers nothing is known; other words tell of missing workers.
+        self.is_long = answered > self.answered && queue > longest && !max.is_zero();
+        self.answered = answered;
+    }
+
+    pub fn is_long(self) -> bool {
+        self.is_long
+    }
 }
 
 impl Admission {
@@ -66,6 +103,16 @@ impl Admission {
             );
             let seconds = u32::try_from(WINDOW.as_secs()).unwrap_or(u32::MAX);
             return full("processors", seconds, words);
+        }
+        if 2 * load.crowded > load.sessions {
+            let words = format!(
+                "frames of {} of this launcher's {} sessions wait longer than {} ms for a worker; try again later, or add \
+                 workers",
+                load.crowded,
+                load.sessions,
+                self.max_queue.as_millis()
+            );
+            return full("workers", WORKERS_ARE_FREE, words);
         }
         match load.memory_left {
             Some(left) if left < self.min_free_memory_bytes => full(
@@ -132,9 +179,10 @@ impl Usage {
 pub struct Monitor(Mutex<Usage>);
 
 impl Monitor {
-    pub fn load(&self, sessions: usize) -> Load {
+    pub fn load(&self, sessions: usize, crowded: usize) -> Load {
         Load {
             sessions,
+            crowded,
             busy: self.0.lock().unwrap_or_else(PoisonError::into_inner).busy(),
             cores: resources::cores(),
             memory_left: resources::memory_left(),
@@ -163,12 +211,14 @@ mod tests {
         max_sessions: 4,
         max_cpu_percent: 90.0,
         min_free_memory_bytes: 256 << 20,
+        max_queue: Duration::from_millis(60),
     };
     const IDLE: Load = Load {
         sessions: 3,
         busy: 0.1,
         cores: 2.0,
         memory_left: Some(1 << 30),
+        crowded: 1,
     };
 
     #[test]
@@ -178,6 +228,11 @@ mod tests {
         for (load, words, again) in [
             (Load { sessions: 4, ..IDLE }, "runs its 4 sessions", 15),
             (Load { busy: 1.8, ..IDLE }, "use 90 % of its 2.0 processors", 5),
+            (
+                Load { crowded: 2, ..IDLE },
+                "frames of 2 of this launcher's 3 sessions wait longer than 60 ms",
+                5,
+            ),
             (
                 Load {
                     memory_left: Some(100 << 20),
@@ -206,6 +261,32 @@ mod tests {
             }),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_queue_is_long_by_the_time_and_by_inferences() {
+        let mut queue = Queue::default();
+        let mut answered = 0;
+        let mut take = |queue_ms: u64, inference_ms: u64, more: u64, max_ms: u64| {
+            answered += more;
+            let stats = serde_json::json!({
+                "frames": { "answered": answered, "queue-us": queue_ms * 1000, "inference-us": inference_ms * 1000 },
+                "detections": { "published": 3 },
+            });
+            let progress = Progress {
+                stats: serde_json::from_value(stats).unwrap(),
+                ..Progress::default()
+            };
+            queue.take(&progress, Duration::from_millis(max_ms));
+            queue.is_long()
+        };
+        assert!(!take(59, 12, 5, 60));
+        assert!(take(61, 12, 5, 60));
+        assert!(!take(61, 12, 0, 60), "nobody answers: the numbers are old");
+        assert!(!take(2000, 800, 5, 60), "a large model is slow by itself");
+        assert!(take(2500, 800, 5, 60));
+        assert!(!take(2500, 12, 5, 0), "no limit");
+        assert!(!take(0, 0, 5, 60), "v1 workers do not say");
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Session<'_> {
     }
 
     fn note(&self, progress: Progress, memory_bytes: u64) {
+        self.sessions.note_queue(self.id, &progress);
         let progress = SessionProgress {
             frames: progress.frames_out,
             frame_rate: progress.rate,

@@ -12,7 +12,7 @@ use sightline_protocol::{ErrorId, Failure, is_session_id, unix_micros};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::admission::{self, Admission, Monitor};
+use super::admission::{self, Admission, Monitor, Queue};
 use super::exits::{Exits, Role};
 use super::health::Limits;
 use super::ports::{Lease, Ports};
@@ -20,7 +20,7 @@ use super::process::{Ending, Exit, Next, Process};
 use super::session::Session;
 use super::spare::Spares;
 use super::tally::Purpose;
-use crate::control::{Command, Network, Report, Start};
+use crate::control::{Command, Network, Progress, Report, Start};
 use crate::description::Description;
 use crate::description::catalogue::Catalogue;
 use crate::media::Media;
@@ -106,6 +106,7 @@ struct Entry {
     reply_to: String,
     /// Requests that come before the process runs wait here.
     requests: mpsc::Sender<Request>,
+    queue: Queue,
 }
 
 #[derive(Debug)]
@@ -248,9 +249,9 @@ impl Sessions {
             let message = format!("there is a session `{}` already", request.session);
             return Err(Failure::new(ErrorId::BadMessage, message));
         }
-        self.workshop
-            .admission
-            .admit(&self.workshop.monitor.load(running.len()))?;
+        let crowded = running.values().filter(|entry| entry.queue.is_long()).count();
+        let load = self.workshop.monitor.load(running.len(), crowded);
+        self.workshop.admission.admit(&load)?;
         let info = SessionInfo {
             session: request.session.clone(),
             pipeline: request.pipeline.clone(),
@@ -266,6 +267,7 @@ impl Sessions {
                 info,
                 reply_to: request.reply_to.clone(),
                 requests,
+                queue: Queue::default(),
             },
         );
         Ok(incoming)
@@ -381,6 +383,13 @@ impl Sessions {
     pub(super) fn note(&self, session: &str, write: impl FnOnce(&mut SessionInfo)) {
         if let Some(entry) = self.running().get_mut(session) {
             write(&mut entry.info);
+        }
+    }
+
+    pub(super) fn note_queue(&self, session: &str, progress: &Progress) {
+        let longest = self.workshop.admission.max_queue;
+        if let Some(entry) = self.running().get_mut(session) {
+            entry.queue.take(progress, longest);
         }
     }
 

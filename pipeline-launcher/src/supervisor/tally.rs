@@ -14,11 +14,13 @@ use crate::metrics::{
 };
 
 /// Names in our elements' `stats`, and what the frames were dropped for.
-pub const DROPS: [(&str, &str); 4] = [
+pub const DROPS: [(&str, &str); 5] = [
     ("dead-lettered", "dead-lettered"),
     ("dropped-expired", "expired"),
     ("dropped-redis", "redis"),
     ("dropped-replaced", "replaced"),
+    // Of a leaky queue, whose element before it was quicker than the one behind it.
+    ("leaked", "replaced"),
 ];
 
 /// What a session's element says of frames that were given to workers, and for which no answer came in time.

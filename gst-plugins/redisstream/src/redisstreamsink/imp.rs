@@ -438,6 +438,8 @@ impl RedisStreamSink {
             .field("dropped-redis", get(&stats.dropped_redis))
             .field("reconnects", get(&stats.link.reconnects))
             .field("in-flight", get(&stats.in_flight))
+            .field("queue-us", get(&stats.queue_us))
+            .field("inference-us", get(&stats.inference_us))
             .build()
     }
 }
