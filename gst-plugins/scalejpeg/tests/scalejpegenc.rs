@@ -103,7 +103,7 @@ fn difference(first: &gst::Sample, second: &gst::Sample) -> f64 {
 fn colours_are_those_of_the_frame_whatever_its_range_and_matrix() {
     for colorimetry in ["bt601", "bt709", "1:4:0:0", "2:4:5:1", "1:3:5:1"] {
         let source = format!(
-            "videotestsrc num-buffers=1 ! video/x-raw,format=I420,width=320,height=240,colorimetry={colorimetry}"
+            "videotestsrc num-buffers=1 pattern=smpte100 ! video/x-raw,format=I420,width=320,height=240,colorimetry={colorimetry}"
         );
         let rgb = "videoconvert ! video/x-raw,format=RGB";
         let [ours, original] = ["scalejpegenc quality=95 ! jpegdec ! ", ""]

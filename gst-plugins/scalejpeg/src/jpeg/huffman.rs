@@ -119,9 +119,7 @@ impl Bits {
             out[self.at..][..4].copy_from_slice(&word.to_be_bytes());
             self.at += 4;
         } else {
-            for byte in word.to_be_bytes() {
-                self.at = stuffed(out, self.at, byte);
-            }
+            self.at = stuffed_word(out, self.at, word);
         }
     }
 
@@ -137,6 +135,15 @@ impl Bits {
         out[self.at..][..END.len()].copy_from_slice(&END);
         self.at + END.len()
     }
+}
+
+/// Seldom called, and kept apart so that the loop around it has all registers.
+#[cold]
+#[inline(never)]
+fn stuffed_word(out: &mut [u8], at: usize, word: u32) -> usize {
+    word.to_be_bytes()
+        .into_iter()
+        .fold(at, |at, byte| stuffed(out, at, byte))
 }
 
 /// Writes a byte; after one of ones comes a 0, lest it begin a marker.
