@@ -13,6 +13,8 @@ say "Tracking"
 "$python" bench/tracking/run.py
 say "Speed"
 "$python" bench/elements/run.py
+say "Taking frames in"
+"$python" bench/ingest/run.py
 say "Frames inferred together"
 "$python" bench/batching/run.py
 say "Sessions that come and go"

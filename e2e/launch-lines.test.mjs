@@ -93,7 +93,7 @@ for (const [index, { place: where, script }] of blocks.entries()) {
 
 /** What the base classes of GStreamer add; other pages describe it. */
 const INHERITED = new Set(
-  'name parent qos async blocksize enable-last-sample last-sample max-bitrate max-lateness processing-deadline render-delay stats sync throttle-time ts-offset do-timestamp num-buffers typefind automatic-eos async-handling message-forward'.split(' '),
+  'name parent qos async blocksize enable-last-sample last-sample max-bitrate max-lateness processing-deadline render-delay stats sync throttle-time ts-offset do-timestamp num-buffers typefind automatic-eos async-handling message-forward min-force-key-unit-interval'.split(' '),
 );
 
 function inspect(element) {

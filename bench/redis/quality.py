@@ -40,8 +40,8 @@ def encoder(size, quality):
     """From the scaler to the JPEG, as in the session's pipeline."""
     text = launch("webrtc-detect").format(fps=60, size=size, quality=quality)
     elements = [element.strip() for element in text.split("! ")]
-    begin = next(index for index, element in enumerate(elements) if element.startswith("videoscale"))
-    end = next(index for index, element in enumerate(elements) if element.startswith("jpegenc"))
+    begin = next(index for index, element in enumerate(elements) if element.startswith("videoconvert"))
+    end = next(index for index, element in enumerate(elements) if element.startswith("scalejpegenc"))
     return " ! ".join(elements[begin : end + 1])
 
 

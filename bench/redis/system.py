@@ -24,8 +24,7 @@ FILM = DATA / "video/bikes.mp4"
 # As webrtc-detect makes its JPEGs.
 JPEGS = (
     "filesrc location={film} ! qtdemux ! h264parse ! avdec_h264 ! videoscale add-borders=false "
-    "! video/x-raw,width=416,height={height},pixel-aspect-ratio=1/1 ! videoconvert ! video/x-raw,format=BGRx "
-    "! videoconvert ! video/x-raw,format=I420,colorimetry=1:4:0:0 ! jpegenc quality={quality} "
+    "! video/x-raw,width=416,height={height},pixel-aspect-ratio=1/1 ! scalejpegenc quality={quality} "
     "! multifilesink location={folder}/%05d.jpg"
 )
 # A camera that costs next to nothing: its pictures are encoded already.

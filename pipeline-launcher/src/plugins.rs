@@ -15,6 +15,7 @@ pub fn init() -> anyhow::Result<()> {
         ("rsrtp", gstrsrtp::plugin_register_static),
         #[cfg(feature = "rs")]
         ("rswebrtc", gstrswebrtc::plugin_register_static),
+        ("scalejpeg", gstscalejpeg::plugin_register_static),
         ("sightlinewebrtc", gstsightlinewebrtc::plugin_register_static),
         ("track", gsttrack::plugin_register_static),
         ("yolox", gstyolox::plugin_register_static),

@@ -5,21 +5,20 @@
 //! OpenCV works on bytes, with weights of 11 bits, half-pixel centres and no antialiasing; so does this.
 //!
 //! The picture is gone through once, row by row: a source row becomes planes of bytes ([`row`]), is scaled in width
-//! and, with the next one, in height ([`resize`]). What lies between fits the first cache. All of it is compiled for
+//! and, with the next one, in height ([`sightline_scaling`]). What lies between fits the first cache. All of it is compiled for
 //! each level of vector instructions, and the best that the CPU has is taken when the element starts.
 
 mod picture;
-mod resize;
 mod row;
 mod yuv;
 
 use fearless_simd::{Level, Simd, dispatch};
+use sightline_scaling::{self as scaling, Columns, Tap};
 
 pub use picture::{Chroma, Colour, Component, Layout, Picture, PictureError, Plane};
 pub use yuv::Coefficients;
 
-use resize::{Columns, Line, Tap};
-use row::Row;
+use row::{Line, Row};
 
 /// What surrounds the picture in the model's input.
 const PADDING: f32 = 114.0;
@@ -78,7 +77,7 @@ impl Preprocessor {
             letterbox,
             lines: [(); 2].map(|()| Line::new(&columns)),
             columns,
-            rows: resize::taps(layout.height, letterbox.height),
+            rows: scaling::taps(layout.height, letterbox.height),
             row: Row::new(layout.width),
             layout,
         }
@@ -122,7 +121,7 @@ impl Preprocessor {
             let [first, second] = [tap.first, tap.second].map(|source| &self.lines[source % 2]);
             for (channel, plane) in tensor.chunks_exact_mut(width * height).enumerate() {
                 let out = &mut plane[y * width..][..self.letterbox.width];
-                resize::blend(first.channel(channel), second.channel(channel), tap, out);
+                scaling::blend(first.channel(channel), second.channel(channel), tap, out);
             }
         }
     }

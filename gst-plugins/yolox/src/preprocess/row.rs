@@ -1,7 +1,9 @@
-//! One row of a picture as planes of bytes.
+//! One row of a picture as planes of bytes, and the same scaled in width.
+
+use fearless_simd::Simd;
+use sightline_scaling::{Columns, WINDOW};
 
 use super::picture::{Colour, Picture};
-use super::resize::WINDOW;
 use super::yuv::{self, Chromas};
 
 /// A source row: blue, green and red.
@@ -20,10 +22,6 @@ impl Row {
             luma: vec![0; width],
             chromas: Chromas::new(width),
         }
-    }
-
-    pub(super) fn channels(&self) -> &[Vec<u8>; 3] {
-        &self.channels
     }
 
     #[inline(always)]
@@ -51,6 +49,41 @@ impl Row {
                 green.copy_from_slice(blue);
                 red.copy_from_slice(blue);
             }
+        }
+    }
+}
+
+/// A source row, scaled in width: blue, green, red, in units of 1/128.
+pub(super) struct Line {
+    row: Option<usize>,
+    channels: [Vec<i16>; 3],
+}
+
+impl Line {
+    pub(super) fn new(columns: &Columns) -> Self {
+        Self {
+            row: None,
+            channels: [(); 3].map(|()| vec![0; columns.scaled_len()]),
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.row = None;
+    }
+
+    pub(super) fn holds(&self, row: usize) -> bool {
+        self.row == Some(row)
+    }
+
+    pub(super) fn channel(&self, index: usize) -> &[i16] {
+        &self.channels[index]
+    }
+
+    #[inline(always)]
+    pub(super) fn load<S: Simd>(&mut self, simd: S, number: usize, row: &Row, columns: &Columns) {
+        self.row = Some(number);
+        for (samples, out) in row.channels.iter().zip(&mut self.channels) {
+            columns.scale(simd, samples, out);
         }
     }
 }

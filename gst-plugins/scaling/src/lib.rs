@@ -1,28 +1,29 @@
 //! Bilinear scaling of bytes as OpenCV's `INTER_LINEAR` does it: first in width, then in height.
+//!
+//! A row is scaled in width by [`Columns::scale`], and two of those become a scaled row by [`blend`]. Both are inlined, so
+//! that they are compiled for the caller's vector instructions.
 
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, i16x16, i32x8, u8x16, u8x32};
-
-use super::row::Row;
 
 /// Weights are in units of 1/2048.
 const ONE: i32 = 1 << 11;
 
 /// Bytes that a vector instruction can pick samples from.
-pub(super) const WINDOW: usize = 16;
+pub const WINDOW: usize = 16;
 /// Samples of a scaled row that are computed at a time.
 const GROUP: usize = 8;
 
 /// The two source samples that one output sample lies between, and their weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tap {
-    pub(super) first: usize,
-    pub(super) second: usize,
+pub struct Tap {
+    pub first: usize,
+    pub second: usize,
     weights: [i16; 2],
 }
 
 /// The taps that scale `source` samples to `target`; beyond the edges the last sample repeats.
-pub(super) fn taps(source: usize, target: usize) -> Vec<Tap> {
+pub fn taps(source: usize, target: usize) -> Vec<Tap> {
     let scale = source as f64 / target as f64;
     let clip = |place: f32| (place.max(0.0) as usize).min(source - 1);
     (0..target)
@@ -41,17 +42,31 @@ pub(super) fn taps(source: usize, target: usize) -> Vec<Tap> {
 }
 
 /// How rows are scaled in width.
-pub(super) struct Columns {
+pub struct Columns {
     taps: Vec<Tap>,
     /// The same, for vector instructions; an even number. None if they cannot pick bytes, or not that far apart.
     groups: Option<Vec<Group>>,
 }
 
 impl Columns {
-    pub(super) fn new(level: Level, source: usize, target: usize) -> Self {
+    pub fn new(level: Level, source: usize, target: usize) -> Self {
         let taps = taps(source, target);
         let groups = picks_bytes(level).then(|| groups(&taps)).flatten();
         Self { taps, groups }
+    }
+
+    /// Samples that [`Self::scale`] writes: a scaled row, filled up to whole vectors.
+    pub fn scaled_len(&self) -> usize {
+        self.taps.len().next_multiple_of(2 * GROUP)
+    }
+
+    /// Scales a row, in units of 1/128. [`WINDOW`] bytes of any value must follow its samples.
+    #[inline(always)]
+    pub fn scale<S: Simd>(&self, simd: S, samples: &[u8], out: &mut [i16]) {
+        match &self.groups {
+            Some(groups) => interpolate_groups(simd, samples, groups, out),
+            None => interpolate(samples, &self.taps, out),
+        }
     }
 }
 
@@ -120,45 +135,6 @@ impl Group {
 /// 8 bits times 11 bits, less the 4 that OpenCV drops before the second pass: 15 bits.
 const DROPPED: u32 = 4;
 
-/// A source row, scaled in width: blue, green, red, in units of 1/128.
-pub(super) struct Line {
-    row: Option<usize>,
-    channels: [Vec<i16>; 3],
-}
-
-impl Line {
-    pub(super) fn new(columns: &Columns) -> Self {
-        let width = columns.taps.len().next_multiple_of(2 * GROUP);
-        Self {
-            row: None,
-            channels: [(); 3].map(|()| vec![0; width]),
-        }
-    }
-
-    pub(super) fn forget(&mut self) {
-        self.row = None;
-    }
-
-    pub(super) fn holds(&self, row: usize) -> bool {
-        self.row == Some(row)
-    }
-
-    pub(super) fn channel(&self, index: usize) -> &[i16] {
-        &self.channels[index]
-    }
-
-    #[inline(always)]
-    pub(super) fn load<S: Simd>(&mut self, simd: S, number: usize, row: &Row, columns: &Columns) {
-        self.row = Some(number);
-        for (samples, out) in row.channels().iter().zip(&mut self.channels) {
-            match &columns.groups {
-                Some(groups) => interpolate_groups(simd, samples, groups, out),
-                None => interpolate(samples, &columns.taps, out),
-            }
-        }
-    }
-}
-
 #[inline(always)]
 fn interpolate_groups<S: Simd>(simd: S, samples: &[u8], groups: &[Group], out: &mut [i16]) {
     let (pairs, _) = groups.as_chunks::<2>();
@@ -177,12 +153,12 @@ fn interpolate(samples: &[u8], taps: &[Tap], out: &mut [i16]) {
     }
 }
 
-/// Writes the row between two lines, rounded to whole numbers.
+/// Writes the row between two rows that are scaled in width, rounded to whole numbers.
 #[inline(always)]
-pub(super) fn blend(first: &[i16], second: &[i16], tap: &Tap, out: &mut [f32]) {
+pub fn blend<T: From<i16>>(first: &[i16], second: &[i16], tap: &Tap, out: &mut [T]) {
     let high = |a: i16, b: i16| ((i32::from(a) * i32::from(b)) >> 16) as i16;
     let [wa, wb] = tap.weights;
     for ((out, a), b) in out.iter_mut().zip(first).zip(second) {
-        *out = f32::from((high(*a, wa) + high(*b, wb) + 2) >> 2);
+        *out = T::from((high(*a, wa) + high(*b, wb) + 2) >> 2);
     }
 }

@@ -1,0 +1,110 @@
+//! From a frame's pixels to a smaller JPEG, in one pass.
+//!
+//! A JPEG (ITU-T T.81, baseline, 4:2:0) is coded sixteen rows at a time. So many rows are scaled, plane by plane
+//! ([`strip`]), transformed and quantised block by block ([`dct`]) and coded ([`huffman`]); what lies between fits the first
+//! cache. A JPEG's samples are of full range and BT.601's matrix, a camera's mostly are not: the range is stretched by the
+//! numbers that coefficients are quantised by, and so costs nothing ([`colour`]).
+//!
+//! All of it is compiled for each level of vector instructions, and the best that the CPU has is taken.
+
+mod colour;
+mod dct;
+mod header;
+mod huffman;
+mod picture;
+mod strip;
+
+use fearless_simd::{Level, Simd, dispatch};
+
+pub use colour::Colour;
+pub use picture::{Layout, Picture, PictureError, Plane};
+
+use colour::Mix;
+use dct::Quantiser;
+use huffman::{Bits, Codes, LONGEST_BLOCK};
+use strip::Strip;
+
+/// Samples in width and height of what is coded together: four blocks of luma, and one of each colour difference.
+const UNIT: usize = 16;
+/// Samples in width and height of a block.
+const BLOCK: usize = 8;
+/// The component of each block of a unit, and its tables: luma's, and those of both colour differences.
+const BLOCKS: [(usize, usize); 6] = [(0, 0), (0, 0), (0, 0), (0, 0), (1, 1), (2, 1)];
+
+/// Encodes pictures of one layout as JPEGs of one size.
+pub struct Encoder {
+    level: Level,
+    size: (usize, usize),
+    /// How long the header is, with which every JPEG begins.
+    header: usize,
+    /// Of luma and of colour differences.
+    quantisers: [Quantiser; 2],
+    codes: [Codes; 2],
+    mix: Option<Mix>,
+    strip: Strip,
+    /// The last JPEG, and room for longer ones.
+    jpeg: Vec<u8>,
+}
+
+impl Encoder {
+    /// `size` is the JPEGs' width and height in pixels, 1 to 65535 each; `quality`, 1 to 100, is libjpeg's.
+    pub fn new(layout: &Layout, colour: Colour, size: (u16, u16), quality: u8) -> Self {
+        Self::with_level(Level::new(), layout, colour, size, quality)
+    }
+
+    /// With the vector instructions of `level`.
+    fn with_level(level: Level, layout: &Layout, colour: Colour, size: (u16, u16), quality: u8) -> Self {
+        let tables = header::quantisation(quality);
+        let levels = colour.levels();
+        let header = header::header(size, &tables);
+        Self {
+            level,
+            header: header.len(),
+            size: (size.0.into(), size.1.into()),
+            quantisers: [0, 1].map(|index| Quantiser::new(&tables[index], levels[index])),
+            codes: [0, 1].map(|index| Codes::new(&header::CODES[index])),
+            mix: Mix::new(colour),
+            strip: Strip::new(level, layout, (size.0.into(), size.1.into())),
+            jpeg: header,
+        }
+    }
+
+    /// Width and height of the JPEGs in pixels.
+    pub fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    /// The picture as JPEG. Panics if it has another layout.
+    pub fn encode(&mut self, picture: &Picture) -> &[u8] {
+        let length = dispatch!(self.level, simd => self.encode_with(simd, picture));
+        &self.jpeg[..length]
+    }
+
+    /// Inlined, as all that it calls, so that it is compiled for the vector instructions of `simd`.
+    #[inline(always)]
+    fn encode_with<S: Simd>(&mut self, simd: S, picture: &Picture) -> usize {
+        self.strip.start();
+        let (mut bits, mut last) = (Bits::after(self.header), [0; 3]);
+        for row in 0..self.size.1.div_ceil(UNIT) {
+            self.strip.load(simd, picture, row);
+            if let Some(mix) = &self.mix {
+                mix.apply(self.strip.units_mut());
+            }
+            let units = self.strip.units();
+            let needs = bits.at() + (units.len() * BLOCKS.len() + 1) * LONGEST_BLOCK;
+            if self.jpeg.len() < needs {
+                self.jpeg.resize(needs, 0);
+            }
+            for unit in units {
+                for (samples, (component, table)) in unit.iter().zip(BLOCKS) {
+                    let block = self.quantisers[table].transform(simd, samples);
+                    bits.block(&mut self.jpeg, &block, &mut last[component], &self.codes[table]);
+                }
+            }
+        }
+        bits.finish(&mut self.jpeg)
+    }
+}
+
+#[cfg(test)]
+mod tests;

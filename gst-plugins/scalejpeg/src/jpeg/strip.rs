@@ -1,0 +1,155 @@
+//! Sixteen rows of the JPEG's samples, scaled from the picture's.
+
+use fearless_simd::{Level, Simd};
+use sightline_scaling::{Columns, Tap, WINDOW, blend, taps};
+
+use super::picture::{Layout, Picture, subsampled};
+use super::{BLOCK, UNIT};
+
+/// Rows of a block's samples.
+pub(super) type Samples = [[i16; BLOCK]; BLOCK];
+
+/// What is coded together: luma's four blocks by rows, and one of each colour difference.
+pub(super) type Unit = [Samples; 6];
+
+pub(super) struct Strip {
+    layout: Layout,
+    components: [Component; 3],
+    units: Vec<Unit>,
+}
+
+struct Component {
+    columns: Columns,
+    rows: Vec<Tap>,
+    /// The last two source rows, scaled in width: the even one and the odd one.
+    lines: [Line; 2],
+    /// For a source row whose samples cannot be read where they lie.
+    room: Vec<u8>,
+    /// Samples in a row of the JPEG, and the same filled up to whole units.
+    width: usize,
+    padded: usize,
+}
+
+/// A source row, scaled in width.
+struct Line {
+    row: Option<usize>,
+    samples: Vec<i16>,
+}
+
+impl Component {
+    fn new(level: Level, source: (usize, usize), target: (usize, usize), padded: usize) -> Self {
+        let columns = Columns::new(level, source.0, target.0);
+        let len = columns.scaled_len().max(padded);
+        Self {
+            lines: [(); 2].map(|()| Line {
+                row: None,
+                samples: vec![0; len],
+            }),
+            columns,
+            rows: taps(source.1, target.1),
+            room: vec![0; source.0 + WINDOW],
+            width: target.0,
+            padded,
+        }
+    }
+
+    /// Both source rows that the `y`th row lies between, scaled in width, and their weights. Beyond its last row and the
+    /// last sample of each the picture repeats them.
+    #[inline(always)]
+    fn row<S: Simd>(
+        &mut self,
+        simd: S,
+        picture: &Picture,
+        component: usize,
+        y: usize,
+    ) -> (&[i16], &[i16], &Tap) {
+        let tap = &self.rows[y.min(self.rows.len() - 1)];
+        for source in tap.first..=tap.second {
+            let line = &mut self.lines[source % 2];
+            if line.row != Some(source) {
+                line.row = Some(source);
+                let row = picture.row(component, source, &mut self.room);
+                self.columns.scale(simd, row, &mut line.samples);
+                let last = line.samples[self.width - 1];
+                line.samples[self.width..].fill(last);
+            }
+        }
+        let line = |source: usize| &self.lines[source % 2].samples[..self.padded];
+        (line(tap.first), line(tap.second), tap)
+    }
+}
+
+impl Strip {
+    pub(super) fn new(level: Level, layout: &Layout, size: (usize, usize)) -> Self {
+        let units = size.0.div_ceil(UNIT);
+        let component = |index: usize| {
+            let (source, target) = (layout.samples(index), subsampled(size, index));
+            let width = if index == 0 { UNIT } else { BLOCK };
+            Component::new(level, source, target, units * width)
+        };
+        Self {
+            layout: *layout,
+            components: [0, 1, 2].map(component),
+            units: vec![[[[0; BLOCK]; BLOCK]; 6]; units],
+        }
+    }
+
+    /// Before another picture.
+    pub(super) fn start(&mut self) {
+        for line in self
+            .components
+            .iter_mut()
+            .flat_map(|component| &mut component.lines)
+        {
+            line.row = None;
+        }
+    }
+
+    pub(super) fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    pub(super) fn units_mut(&mut self) -> &mut [Unit] {
+        &mut self.units
+    }
+
+    /// Scales the `number`th sixteen rows.
+    #[inline(always)]
+    pub(super) fn load<S: Simd>(&mut self, simd: S, picture: &Picture, number: usize) {
+        assert_eq!(
+            *picture.layout(),
+            self.layout,
+            "the encoder is for another layout"
+        );
+        let [luma, differences @ ..] = &mut self.components;
+        for y in 0..UNIT {
+            let (above, below, tap) = luma.row(simd, picture, 0, number * UNIT + y);
+            let rows = above
+                .as_chunks::<UNIT>()
+                .0
+                .iter()
+                .zip(below.as_chunks::<UNIT>().0);
+            let first = y / BLOCK * 2;
+            for (unit, (above, below)) in self.units.iter_mut().zip(rows) {
+                let mut row = [0; UNIT];
+                blend(above, below, tap, &mut row);
+                let halves = row.as_chunks::<BLOCK>().0;
+                unit[first][y % BLOCK] = halves[0];
+                unit[first + 1][y % BLOCK] = halves[1];
+            }
+        }
+        for (index, difference) in differences.iter_mut().enumerate() {
+            for y in 0..BLOCK {
+                let (above, below, tap) = difference.row(simd, picture, 1 + index, number * BLOCK + y);
+                let rows = above
+                    .as_chunks::<BLOCK>()
+                    .0
+                    .iter()
+                    .zip(below.as_chunks::<BLOCK>().0);
+                for (unit, (above, below)) in self.units.iter_mut().zip(rows) {
+                    blend(above, below, tap, &mut unit[4 + index][y]);
+                }
+            }
+        }
+    }
+}
