@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 mod overlay;
 mod postprocess;
 mod preprocess;
+mod rewrite;
 mod timing;
 
 /// What to measure, its arguments, and the function that does and returns the result as JSON.
@@ -23,6 +24,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ),
     ("postprocess", "OUTPUT WIDTH HEIGHT", postprocess::measure),
     ("overlay", "FORMAT WIDTH HEIGHT", overlay::measure),
+    ("rewrite", "MODEL FOLDER", rewrite::measure),
 ];
 
 fn main() -> anyhow::Result<()> {
