@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def arguments():
     parser.add_argument("--data", type=Path, default=Path(default_data), help="the data folder")
     parser.add_argument("--rounds", type=int, default=25, help="how often everything is timed")
     parser.add_argument("--rewriter", type=Path, help="sightline-bench (default: the newest in target/)")
+    parser.add_argument("--only", type=re.compile, default=re.compile(""), help="of the ways, those whose name has this pattern")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "bench" / "results" / "inference.json")
     return parser.parse_args()
 
@@ -71,6 +73,7 @@ class Bench:
         names = list(self.judge.inputs)
         self.halves = names[0::2], names[1::2]
         self.picture = self.judge.inputs["dog.jpg"][0]
+        self.only = options.only
         self.failed, self.known = {}, {}
 
     def pictures(self, names):
@@ -183,14 +186,23 @@ def ways(bench):
         "OpenVINO: 8 bits": openvino_eight_bits(pointwise_only=False),
         "OpenVINO: 8 bits, 1×1 only": openvino_eight_bits(pointwise_only=True),
     }
-    found = {name: bench.try_out(name, lambda make=make: bench.all(make())) for name, make in plain.items()}
-    found |= {name: bench.try_out(name, lambda make=make: bench.crosswise(make)) for name, make in calibrated.items()}
+
+    def wanted(those):
+        return {name: way for name, way in those.items() if name == "stock" or bench.only.search(name)}
+
+    found = {name: bench.try_out(name, lambda make=make: bench.all(make())) for name, make in wanted(plain).items()}
+    found |= {name: bench.try_out(name, lambda make=make: bench.crosswise(make)) for name, make in wanted(calibrated).items()}
     result = {name: (*entry, bench.picture) for name, entry in found.items() if entry}
-    models = {}
-    fitted = bench.judged(without_padding(bench, models))
-    for shape, (width, height) in SHAPES.items():
-        picture = np.ascontiguousarray(bench.picture[:, :, :height, :width])
-        result[f"without padding, {shape} ({width}×{height})"] = (models[width, height], fitted, picture)
+    shapes = {f"without padding, {name} ({width}×{height})": (width, height) for name, (width, height) in SHAPES.items()}
+    if shapes := wanted(shapes):
+        models = {}
+        fitted = bench.judged(without_padding(bench, models))
+        for name, (width, height) in shapes.items():
+            if (width, height) not in models:
+                models[width, height] = run(bench.reshaped(width, height))
+            result[name] = (models[width, height], fitted, np.ascontiguousarray(bench.picture[:, :, :height, :width]))
+    if not bench.only.search("layers"):
+        return result, {}
     layers = whole.sensitivity(bench.pictures(bench.halves[0][:CALIBRATION]), bench.pictures(bench.halves[1][:JUDGED]))
     return result, layers
 
