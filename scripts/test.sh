@@ -30,14 +30,15 @@ ui() {
 python=$root/target/test-venv/bin/python
 venv() {
     [ -x "$python" ] || python3 -m venv "$root/target/test-venv"
-    "$python" -c 'import onnxruntime, numpy, PIL, redis' 2>/dev/null ||
-        "$python" -m pip install -q --disable-pip-version-check onnxruntime==1.32.0 numpy pillow redis
+    "$python" -c 'import onnx, onnxruntime, numpy, PIL, redis' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check onnx onnxruntime==1.32.0 numpy pillow redis
 }
 
 models() {
     say "The built-in test model, and the benches' own tests"
     venv
     "$python" models/test_blobs.py
+    "$python" models/test_resize.py
     "$python" bench/accuracy/test_accuracy.py
     "$python" bench/tracking/test_tracking.py
     "$python" bench/redis/test_redis.py

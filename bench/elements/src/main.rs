@@ -7,6 +7,7 @@ mod entries;
 mod overlay;
 mod postprocess;
 mod preprocess;
+mod rewrite;
 mod timing;
 
 /// What to measure, its arguments, and the function that does and returns the result as JSON.
@@ -25,6 +26,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("postprocess", "OUTPUT WIDTH HEIGHT", postprocess::measure),
     ("overlay", "FORMAT WIDTH HEIGHT", overlay::measure),
     ("entries", "frame|prediction", entries::measure),
+    ("rewrite", "MODEL FOLDER", rewrite::measure),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use ort::value::{DynValue, Tensor, TensorRef};
 
 use crate::CAT;
 use crate::batch::Runner;
-use crate::model::{Graph, Model, ModelError};
+use crate::model::{Graph, Model, ModelError, rewrite};
 use crate::provider::Provider;
 use crate::runtime::{self, RuntimeError};
 
@@ -109,7 +109,11 @@ fn open_on(provider: Provider, bytes: &[u8], options: &Options) -> Result<Sessio
             .with_execution_providers([dispatch])
             .map_err(|error| EngineError::Provider(provider.name(), error.into()))?;
     }
-    let session = builder.commit_from_memory(bytes);
+    // Accelerators compile graphs their own way.
+    let faster = (provider == Provider::Cpu)
+        .then(|| rewrite::faster(bytes, rewrite::RULES))
+        .flatten();
+    let session = builder.commit_from_memory(faster.as_deref().unwrap_or(bytes));
     session.map_err(|error| match provider {
         Provider::Cpu => EngineError::Ort(error),
         provider => EngineError::Provider(provider.name(), error),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 mod onnx;
+pub mod rewrite;
 #[cfg(test)]
 mod tests;
 
@@ -91,7 +92,11 @@ impl Graph {
         let not_onnx = |why: &dyn fmt::Display| ModelError::NotOnnx(path.to_owned(), why.to_string());
         let file = ModelProto::decode(bytes).map_err(|error| not_onnx(&error))?;
         let graph = file.graph.ok_or_else(|| not_onnx(&"it has no graph"))?;
-        if graph.initializer.iter().any(|weights| weights.data_location != 0) {
+        if graph
+            .initializer
+            .iter()
+            .any(|weights| weights.data_location() != 0)
+        {
             return Err(ModelError::ExternalData(path.to_owned()));
         }
         let inputs = graph.inputs();
@@ -106,14 +111,16 @@ impl Graph {
         let metadata = file.metadata_props.into_iter();
         let graph = Self {
             path: path.to_owned(),
-            input: input.name.clone(),
-            output: output.name.clone(),
+            input: input.name().to_owned(),
+            output: output.name().to_owned(),
             size,
             batch,
             output_dims: output.dims(),
             // Sizes are predicted as logarithms, and nothing else in YOLOX needs an exponential.
-            decoded: graph.node.iter().any(|node| node.op_type == "Exp"),
-            metadata: metadata.map(|entry| (entry.key, entry.value)).collect(),
+            decoded: graph.node.iter().any(|node| node.op_type() == "Exp"),
+            metadata: metadata
+                .map(|entry| (entry.key.unwrap_or_default(), entry.value.unwrap_or_default()))
+                .collect(),
             shapes: shapes.clone(),
         };
         // What is known to be wrong need not be loaded first.
@@ -239,7 +246,7 @@ fn input_size(input: &ValueInfoProto) -> Result<(Option<usize>, (usize, usize)),
 }
 
 fn describe(values: &[impl std::borrow::Borrow<ValueInfoProto>]) -> String {
-    let name = |value: &ValueInfoProto| format!("`{}` {}", value.name, Shape(&value.dims()));
+    let name = |value: &ValueInfoProto| format!("`{}` {}", value.name(), Shape(&value.dims()));
     let names: Vec<_> = values.iter().map(|value| name(value.borrow())).collect();
     match names.len() {
         0 => "nothing".into(),
@@ -251,8 +258,11 @@ fn describe(values: &[impl std::borrow::Borrow<ValueInfoProto>]) -> String {
 impl GraphProto {
     fn inputs(&self) -> Vec<&ValueInfoProto> {
         // Old exporters list the weights among the inputs.
-        let is_weight =
-            |input: &&ValueInfoProto| self.initializer.iter().any(|weights| weights.name == input.name);
+        let is_weight = |input: &&ValueInfoProto| {
+            self.initializer
+                .iter()
+                .any(|weights| weights.name() == input.name())
+        };
         self.input.iter().filter(|input| !is_weight(input)).collect()
     }
 
@@ -271,7 +281,7 @@ impl GraphProto {
             .into_iter()
             .find(|value| value.elem_type() != FLOAT)
         {
-            Some(value) => Err(format!("`{}` does not hold 32-bit floats", value.name)),
+            Some(value) => Err(format!("`{}` does not hold 32-bit floats", value.name())),
             None => Ok((*input, output)),
         }
     }

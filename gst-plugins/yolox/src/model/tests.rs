@@ -4,24 +4,27 @@ use super::*;
 fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
     let dim = |size: &i64| DimensionProto {
         dim_value: (*size > 0).then_some(*size),
+        ..Default::default()
     };
     let tensor_type = TensorTypeProto {
-        elem_type: FLOAT,
+        elem_type: Some(FLOAT),
         shape: Some(TensorShapeProto {
             dim: dims.iter().map(dim).collect(),
         }),
     };
     ValueInfoProto {
-        name: name.into(),
+        name: Some(name.into()),
         r#type: Some(TypeProto {
             tensor_type: Some(tensor_type),
         }),
+        ..Default::default()
     }
 }
 
 fn graph(input: &[i64], output: &[i64], ops: &[&str]) -> Result<Graph, ModelError> {
     let op = |op_type: &&str| NodeProto {
-        op_type: (*op_type).into(),
+        op_type: Some((*op_type).into()),
+        ..Default::default()
     };
     let graph = GraphProto {
         node: ops.iter().map(op).collect(),
