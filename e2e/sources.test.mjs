@@ -64,7 +64,7 @@ test('an address, to its end', { timeout: 90_000 }, () =>
   withVideo((video, folder) =>
     withSystem({ ...POOL, SIGHTLINE_WORKERS: '0', SIGHTLINE_MEDIA_FOLDER: folder }, (system) =>
       withBrowser({}, async (context) => {
-        const visit = await Visit.open(context, system, 'source=address');
+        const visit = await Visit.open(context, system, 'source=address&pipeline=uri-detect');
         const uri = visit.page.locator('[data-param=uri]');
         await uri.fill('rtsp://127.0.0.1:9/nothing');
         await visit.start();
