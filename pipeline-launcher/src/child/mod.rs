@@ -138,7 +138,8 @@ fn read_commands(control: UnixStream, events: &Sender<Event>) {
         }
     }
     if events.send(Event::LauncherGone).is_ok() {
-        kill_after(TEARDOWN * 2);
+        // Whatever it hangs in.
+        std::mem::forget(kill_after(TEARDOWN * 2));
     }
 }
 
@@ -153,16 +154,20 @@ fn unheard(error: std::io::Error) -> Failure {
     )
 }
 
-/// Kills this very process unless it has ended by then.
-fn kill_after(grace: Duration) {
+/// Kills this very process unless it has ended by then, or what comes back was dropped.
+fn kill_after(grace: Duration) -> Sender<()> {
+    let (done, waiting) = mpsc::channel();
     std::thread::spawn(move || {
-        std::thread::sleep(grace);
+        if waiting.recv_timeout(grace) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
         tracing::warn!("the pipeline does not stop; its process is killed");
         let me = rustix::process::getpid();
         if rustix::process::kill_process(me, rustix::process::Signal::KILL).is_err() {
             std::process::abort();
         }
     });
+    done
 }
 
 fn drive(
@@ -199,8 +204,11 @@ fn drive(
         }
         .run()
     });
-    kill_after(TEARDOWN);
+    let in_time = kill_after(TEARDOWN);
     pipeline.stop();
+    drop(pipeline);
+    // What may still take its time is the certificate of a process that was hardly used, on a busy machine.
+    drop(in_time);
     result
 }
 

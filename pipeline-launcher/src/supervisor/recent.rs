@@ -70,9 +70,14 @@ mod tests {
             recent.figures()
         };
         assert_eq!(second(0, 0), Figures::default());
-        (0..20).for_each(|_| drop(second(5, 400_000)));
         let mut figures = Figures::default();
-        (0..10).for_each(|_| figures = second(20, 9_000));
+        for _ in 0..20 {
+            figures = second(5, 400_000);
+        }
+        assert_eq!(figures.inferences_per_second, 5.0);
+        for _ in 0..10 {
+            figures = second(20, 9_000);
+        }
         assert_eq!((figures.frames, figures.inferences_per_second), (300, 20.0));
         let quantiles = figures.inference_ms.unwrap();
         assert!(quantiles.p50 > 5.0 && quantiles.p95 <= 10.0, "{quantiles:?}");

@@ -135,21 +135,42 @@ enum Value {
     Seconds(Duration),
 }
 
-/// Our own metrics by name, each with its series by labels.
-static OWN: Mutex<BTreeMap<&'static str, (Metric, BTreeMap<String, Value>)>> = Mutex::new(BTreeMap::new());
+/// A metric of our own, and its series by their labels.
+struct Family {
+    metric: Metric,
+    series: BTreeMap<String, Value>,
+}
 
-fn own() -> MutexGuard<'static, BTreeMap<&'static str, (Metric, BTreeMap<String, Value>)>> {
+impl Family {
+    fn new(metric: &Metric) -> Self {
+        Self {
+            metric: *metric,
+            series: BTreeMap::new(),
+        }
+    }
+}
+
+/// By name.
+static OWN: Mutex<BTreeMap<&'static str, Family>> = Mutex::new(BTreeMap::new());
+
+fn own() -> MutexGuard<'static, BTreeMap<&'static str, Family>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Changes one of a metric's series; `values` are those of the labels, in their order.
+fn change(metric: &Metric, values: &[&str], empty: Value, change: impl FnOnce(&mut Value)) {
+    let mut own = own();
+    let family = own.entry(metric.name).or_insert_with(|| Family::new(metric));
+    change(family.series.entry(metric.series(values)).or_insert(empty));
 }
 
 /// Adds times that somebody else has observed; `values` are those of the labels, in their order.
 pub fn add(metric: &Metric, values: &[&str], times: &Histogram) {
-    let mut own = own();
-    let (_, series) = own.entry(metric.name).or_insert((*metric, BTreeMap::new()));
-    let entry = series.entry(metric.series(values));
-    if let Value::Times(sum) = entry.or_insert(Value::Times(Histogram::default())) {
-        sum.add(times);
-    }
+    change(metric, values, Value::Times(Histogram::default()), |value| {
+        if let Value::Times(sum) = value {
+            sum.add(times);
+        }
+    });
 }
 
 pub fn observe(metric: &Metric, values: &[&str], us: u64) {
@@ -159,17 +180,16 @@ pub fn observe(metric: &Metric, values: &[&str], us: u64) {
 }
 
 pub fn add_seconds(metric: &Metric, values: &[&str], time: Duration) {
-    let mut own = own();
-    let (_, series) = own.entry(metric.name).or_insert((*metric, BTreeMap::new()));
-    let entry = series.entry(metric.series(values));
-    if let Value::Seconds(sum) = entry.or_insert(Value::Seconds(Duration::ZERO)) {
-        *sum = sum.saturating_add(time);
-    }
+    change(metric, values, Value::Seconds(Duration::ZERO), |value| {
+        if let Value::Seconds(sum) = value {
+            *sum = sum.saturating_add(time);
+        }
+    });
 }
 
 fn render_own(text: &mut String) {
     // Writing to a String cannot fail.
-    for (metric, series) in own().values() {
+    for Family { metric, series } in own().values() {
         let kind = match metric.kind {
             Kind::Histogram => "histogram",
             _ => "counter",
@@ -223,7 +243,7 @@ pub fn install(table: &[Metric]) {
             }
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
             Kind::Histogram | Kind::Seconds => {
-                own().entry(metric.name).or_insert((*metric, BTreeMap::new()));
+                own().entry(metric.name).or_insert_with(|| Family::new(metric));
             }
         }
     }
