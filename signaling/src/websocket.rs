@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use warp::ws::{Message, WebSocket};
 
 use crate::Services;
-use crate::hub::Inbox;
+use crate::auth::Caller;
+use crate::hub::{About, Inbox};
 use crate::launchers::Need;
 use crate::outbox::Outbox;
 use crate::session::{Action, Event, Session};
@@ -24,7 +25,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
-pub(crate) async fn run(socket: WebSocket, services: Arc<Services>) {
+/// `caller` is who has shown a token already, or anybody where none is asked for.
+pub(crate) async fn run(socket: WebSocket, services: Arc<Services>, caller: Option<Caller>) {
     let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(connection = id, "connected");
     let (sink, mut frames) = socket.split();
@@ -39,8 +41,13 @@ pub(crate) async fn run(socket: WebSocket, services: Arc<Services>) {
         outbox: Arc::clone(&outbox),
         inbox,
     };
-    let (mut session, greeting) =
-        Session::new(Arc::clone(&services.settings), id, session_id, Instant::now());
+    let (mut session, greeting) = Session::new(
+        Arc::clone(&services.settings),
+        id,
+        caller,
+        session_id,
+        Instant::now(),
+    );
     connection.perform(greeting);
 
     while !session.is_closed() {
@@ -127,14 +134,18 @@ impl Connection {
             Action::Close { code, reason } => self.outbox.end(Some(Message::close_with(code, reason))),
             Action::Open {
                 session,
+                tenant,
                 pipeline,
                 placement,
             } => {
                 tracing::info!(session, launcher = %placement.launcher, "session starts");
                 self.services.predictions.subscribe(&session);
-                self.services
-                    .hub
-                    .open(session, pipeline, placement.launcher, self.inbox.clone());
+                let about = About {
+                    session,
+                    tenant,
+                    launcher: placement.launcher,
+                };
+                self.services.hub.open(about, pipeline, self.inbox.clone());
             }
             Action::Shut { session } => {
                 tracing::info!(session, "session ended");
@@ -173,7 +184,7 @@ impl Connection {
                     pipeline,
                     client_offers,
                 } => {
-                    let result = match services.tenants.check(&tenant).await {
+                    let result = match services.may_start(&tenant).await {
                         Ok(()) => launchers.place(need(&pipeline, client_offers)).await,
                         Err(failure) => Err(failure),
                     };

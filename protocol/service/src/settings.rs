@@ -14,15 +14,22 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 35] = [
+pub const KEYS: [&str; 47] = [
+    "auth_algorithm",
+    "auth_audience",
+    "auth_key",
+    "auth_key_file",
     "bind",
     "ice_servers",
     "id",
     "insecure",
     "launcher_bind",
     "launcher_port",
+    "max_connections_per_address",
+    "max_connections_per_tenant",
     "max_cpu_percent",
     "max_open_files",
+    "max_requests_per_second",
     "max_session_memory_mib",
     "max_sessions",
     "max_worker_memory_mib",
@@ -32,6 +39,7 @@ pub const KEYS: [&str; 35] = [
     "model",
     "model_dir",
     "models",
+    "origins",
     "pipelines",
     "port",
     "public_ip",
@@ -43,6 +51,10 @@ pub const KEYS: [&str; 35] = [
     "signaling",
     "stall_limit_secs",
     "start_limit_secs",
+    "tls",
+    "tls_cert",
+    "tls_key",
+    "trusted_proxies",
     "turn_secret",
     "turn_secret_file",
     "turn_ttl_secs",
