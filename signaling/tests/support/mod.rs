@@ -22,6 +22,7 @@ use signaling::client::Proxies;
 use signaling::config::Config;
 use signaling::limits::LimitArgs;
 use signaling::origin::Origins;
+use signaling::tls::Tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -53,9 +54,14 @@ impl Scene {
         let shutdown = CancellationToken::new();
         let mut config = config(&redis, address);
         set(&mut config);
+        let is_plain = config.tls.is_none();
         let server = tokio::spawn(signaling::run(config, listener, shutdown.clone()));
         eventually("the server is there", async || {
-            redis.client().get_connection().is_ok() && get(address, "/healthz").await.status == 200
+            let answers = async || match is_plain {
+                true => get(address, "/healthz").await.status == 200,
+                false => TcpStream::connect(address).await.is_ok(),
+            };
+            redis.client().get_connection().is_ok() && answers().await
         })
         .await;
         Self {
@@ -64,6 +70,10 @@ impl Scene {
             shutdown,
             server,
         }
+    }
+
+    pub(crate) async fn with_tls(tls: Option<Tls>) -> Self {
+        Self::with(|config| config.tls = tls).await
     }
 
     /// With one launcher and one worker, so that sessions are served.

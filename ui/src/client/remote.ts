@@ -4,14 +4,14 @@ import { FrameClock } from './frame-clock';
 import { Measures } from './measures';
 import { parsePrediction, type Prediction } from './prediction';
 import type { Problem } from './protocol';
-import { parseSession, Rest } from './rest';
+import { EventStream } from './event-stream';
+import { parseSession, type Rest } from './rest';
 import { IDLE, retryDelay, type Intent, type State } from './session';
-import { asText, parseJson } from './validate';
+import { parseJson } from './validate';
 import { Viewer } from './whep';
 
 export interface RemoteOptions {
-  /** The server's address; it ends in a slash. */
-  readonly base: URL;
+  readonly rest: Rest;
   changed(state: State): void;
   predicted(prediction: Prediction): void;
   /** The picture of the session that is watched; null when it is gone. */
@@ -30,7 +30,7 @@ export class Remote {
   #state: State = IDLE;
   /** The session that this page has started, to be stopped by it. */
   #own: string | undefined;
-  #events: EventSource | undefined;
+  #events: EventStream | undefined;
   #viewer: Viewer | undefined;
   #timer: number | undefined;
   /** Counts attempts: what an old one brings is let go. */
@@ -38,7 +38,7 @@ export class Remote {
 
   constructor(options: RemoteOptions) {
     this.#options = options;
-    this.#rest = new Rest(options.base);
+    this.#rest = options.rest;
   }
 
   get state(): State {
@@ -94,7 +94,7 @@ export class Remote {
 
   async #watch(session: string, intent: Intent, attempt: number, turn: number): Promise<boolean> {
     const lost = () => this.#lose(intent, attempt, { id: 'ice-failed', message: '' });
-    const viewer = await Viewer.open(new URL(`whep/${encodeURIComponent(session)}`, this.#options.base), lost);
+    const viewer = await Viewer.open(this.#rest, session, lost);
     if (turn !== this.#turn) {
       if (viewer instanceof Viewer) viewer.close();
       return false;
@@ -109,23 +109,26 @@ export class Remote {
   }
 
   #follow(session: string, intent: Intent, attempt: number): void {
-    const events = new EventSource(this.#rest.url(`sessions/${encodeURIComponent(session)}/predictions`));
-    this.#events = events;
-    events.onopen = () => this.#set({ name: 'live', intent, attempt, wavering: false });
-    events.onerror = () => this.#lose(intent, attempt, { id: 'server-gone', message: '' });
-    events.addEventListener('prediction', ({ data }) => {
-      const prediction = parsePrediction(parseJson(asText(data) ?? ''));
-      if (!prediction || !this.measures.add(prediction, preciseNow())) return;
-      attempt = 0;
-      this.#options.predicted(prediction);
+    const url = this.#rest.url(`sessions/${encodeURIComponent(session)}/predictions`);
+    this.#events = new EventStream(url, () => this.#rest.authorization(), {
+      opened: () => this.#set({ name: 'live', intent, attempt, wavering: false }),
+      lost: () => this.#lose(intent, attempt, { id: 'server-gone', message: '' }),
+      heard: ({ type, data }) => {
+        if (type === 'end') return this.#ended(data);
+        const prediction = type === 'prediction' ? parsePrediction(parseJson(data)) : undefined;
+        if (!prediction || !this.measures.add(prediction, preciseNow())) return;
+        attempt = 0;
+        this.#options.predicted(prediction);
+      },
     });
-    events.addEventListener('end', ({ data }) => {
-      const ended = parseSession(parseJson(asText(data) ?? ''));
-      const problem = ended?.error ?? { id: ended?.state === 'COMPLETED' ? 'completed' : 'session-ended', message: '' };
-      this.#own = undefined;
-      this.#release();
-      this.#set({ name: 'failed', problem });
-    });
+  }
+
+  #ended(data: string): void {
+    const ended = parseSession(parseJson(data));
+    const problem = ended?.error ?? { id: ended?.state === 'COMPLETED' ? 'completed' : 'session-ended', message: '' };
+    this.#own = undefined;
+    this.#release();
+    this.#set({ name: 'failed', problem });
   }
 
   /** A first try that is refused is the user's to judge; a later one meets a server that may still be coming up. */

@@ -8,6 +8,7 @@ import { Remote } from '../client/remote';
 import type { Rest } from '../client/rest';
 import { IDLE, type State } from '../client/session';
 import { socketUrl } from '../client/sightline-session';
+import type { TokenSource } from '../client/token';
 import { openSource } from '../sources/open';
 import { Controls } from './controls';
 import { element, setText } from './dom';
@@ -47,7 +48,7 @@ export class LivePage {
   #predictedAt: number | undefined;
   #shown: Shown | undefined;
 
-  constructor(rest: Rest, changed: (state: State) => void) {
+  constructor(rest: Rest, token: TokenSource, changed: (state: State) => void) {
     this.#rest = rest;
     this.#changed = changed;
     const heard = {
@@ -58,10 +59,11 @@ export class LivePage {
     this.#client = new Client({
       ...heard,
       url: socketUrl(rest.base),
+      token,
       openSource: (kind) => openSource(kind, this.#controls.choice),
       sourceChanged: (stream) => this.#stage.show(stream),
     });
-    this.#remote = new Remote({ ...heard, base: rest.base });
+    this.#remote = new Remote({ ...heard, rest });
     this.#session = this.#client;
     this.#stage = new Stage(this.#client.frames, this.#filter, (shown) => this.#drawn(shown));
     this.#controls = new Controls(rest, {
