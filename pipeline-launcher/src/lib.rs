@@ -9,6 +9,7 @@
 //! | [`control`] | what the two say to each other |
 //! | [`rpc`], [`registration`] | what the launcher and signaling say to each other |
 //! | [`http`], [`metrics`] | what it tells of itself |
+//! | [`sandbox`] | what a pipeline's process may do on this machine |
 
 pub mod child;
 pub mod cli;
@@ -24,4 +25,5 @@ mod plugins;
 mod private_redis;
 mod registration;
 mod rpc;
+pub mod sandbox;
 pub mod supervisor;

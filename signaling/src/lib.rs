@@ -25,6 +25,8 @@ pub mod client;
 pub mod config;
 mod guard;
 mod hub;
+#[cfg(test)]
+mod isolation;
 mod keeper;
 mod launchers;
 pub mod limits;

@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 47] = [
+pub const KEYS: [&str; 50] = [
     "auth_algorithm",
     "auth_audience",
     "auth_key",
@@ -43,10 +43,12 @@ pub const KEYS: [&str; 47] = [
     "pipelines",
     "port",
     "public_ip",
+    "readable",
     "redis_host",
     "redis_password",
     "redis_port",
     "redis_url",
+    "sandbox",
     "shards",
     "signaling",
     "stall_limit_secs",
@@ -62,6 +64,7 @@ pub const KEYS: [&str; 47] = [
     "ui_dir",
     "worker_pipeline",
     "workers",
+    "writable",
 ];
 
 /// The program's arguments, completed from environment and file. Ends the program with words if they are wrong.

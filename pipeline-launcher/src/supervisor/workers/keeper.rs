@@ -71,7 +71,7 @@ async fn start(plan: &Plan, identity: String) -> Result<Process, Ending> {
             format!("{error:#}"),
         )),
     };
-    let mut process = plan.spares.take().await.map_err(failed)?;
+    let mut process = plan.spares.take_last().await.map_err(failed)?;
     let start = Start {
         pipeline: plan.pipeline.clone(),
         identity,
