@@ -10,8 +10,8 @@ import { works } from './support/tools.mjs';
 import { until } from './support/wait.mjs';
 import { publish, seen, watch, withWhipPage } from './support/whip-page.mjs';
 
-const POOL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' };
-const LOCAL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '0' };
+const POOL = { SIGHTLINE_ORIGINS: '*', SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' };
+const LOCAL = { SIGHTLINE_ORIGINS: '*', SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '0' };
 
 function hasFirefox(t) {
   return works(t, 'Firefox is missing: apt-get install firefox-esr', process.env.FIREFOX || '/usr/bin/firefox-esr', '--version');

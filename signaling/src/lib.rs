@@ -23,6 +23,8 @@ pub mod auth;
 mod book;
 pub mod client;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod hub;
 #[cfg(test)]

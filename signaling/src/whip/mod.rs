@@ -78,6 +78,13 @@ async fn perform(
     }
 }
 
+/// What a client says beside its body, for the fuzz targets.
+pub(crate) fn fuzz_headers(headers: &HeaderMap) {
+    let location = address::location(headers, true, "/whip/a", "1");
+    assert!(location.ends_with("/whip/a/1") && warp::http::HeaderValue::try_from(location).is_ok());
+    headers::check_if_match(headers, "\"e1\"").ok();
+}
+
 /// 204 with these headers.
 fn nothing(headers: HeaderMap) -> Response {
     let mut response = fresh(StatusCode::NO_CONTENT.into_response());
