@@ -35,7 +35,7 @@ use crate::supervisor::reload::Reloader;
 use crate::supervisor::sessions::{Notice, Sessions, Workshop};
 use crate::supervisor::spare::Spares;
 use crate::supervisor::workers::{self, Board, Plan};
-use crate::{http, metrics};
+use crate::{http, metrics, versions};
 
 /// How long one call to signaling may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -73,6 +73,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
         ..rules
     });
     let workers_room = Spares::new(exe, with_rules(&environment, of_workers.as_ref())?);
+    versions::report();
     if args.sandbox.sandbox == Sandbox::On {
         sandbox::report();
     }
