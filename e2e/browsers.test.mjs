@@ -9,8 +9,8 @@ import { withSystem } from './support/system.mjs';
 import { until } from './support/wait.mjs';
 import { publish, seen, watch, withWhipPage } from './support/whip-page.mjs';
 
-const POOL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' };
-const LOCAL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '0' };
+const POOL = { SIGHTLINE_ORIGINS: '*', SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' };
+const LOCAL = { SIGHTLINE_ORIGINS: '*', SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '0' };
 
 test('Chromium publishes by an npm client of WHIP, and plays the annotated picture', { timeout: 120_000 }, () =>
   withSystem(LOCAL, (system) =>

@@ -177,7 +177,7 @@ test('schemathesis finds nothing that the OpenAPI document does not say', { time
     if (process.env.CI === 'true') throw new Error(words);
     return t.skip(words);
   }
-  await withSystem({ SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' }, async (system) => {
+  await withSystem({ SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1', SIGHTLINE_MAX_REQUESTS_PER_SECOND: '0' }, async (system) => {
     const api = new Api(system);
     const options = ['--phases', 'examples,coverage,fuzzing', '--max-examples', '10', '--max-time', '60'];
     const args = ['--config-file', join(root, 'e2e/support/schemathesis.toml'), 'run', api.url('openapi.json'), ...options];

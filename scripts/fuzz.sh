@@ -8,10 +8,11 @@ cd "$root"
 seeds() { # TARGET: files to begin with, one a line
     case $1 in
     model_file) printf '%s\n' models/blobs*.onnx ;;
+    pipeline_file) printf '%s\n' pipelines/*.toml pipeline-launcher/tests/broken/*.toml ;;
     sdp_fragment) printf '%s\n' protocol/sdp/tests/clients/*.sdpfrag ;;
     sdp_*) printf '%s\n' protocol/sdp/tests/clients/*.sdp ;;
     esac
-    find "fuzz/seeds/$1" -type f
+    [ ! -d "fuzz/seeds/$1" ] || find "fuzz/seeds/$1" -type f
 }
 
 targets() { sed -n '/^\[\[bin\]\]/,/^path/s/^name = "\(.*\)"/\1/p' fuzz/Cargo.toml; }
@@ -35,20 +36,24 @@ fuzz() { # SECONDS TARGET…
     local secs=$1 target features=--no-default-features
     shift
     for target in "$@"; do
-        case $target in sdp_*) ;; *) features=--features=elements ;; esac
+        case $target in
+        sdp_* | inventa_message) ;;
+        websocket | http_headers) features+=" --features=signaling" ;;
+        *) features+=" --features=elements" ;;
+        esac
     done
     # What `cargo fuzz` passes too; with --target, build scripts and macros stay as they are.
     RUSTFLAGS="--cfg fuzzing -C debug-assertions -C codegen-units=1 -C passes=sancov-module \
         -C llvm-args=-sanitizer-coverage-level=4 -C llvm-args=-sanitizer-coverage-inline-8bit-counters \
         -C llvm-args=-sanitizer-coverage-pc-table -C llvm-args=-sanitizer-coverage-trace-compares" \
-        cargo build --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$triple" $features
+        cargo build --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --target "$triple" $features # of several words
     say "Fuzzing $* for $secs s each"
     printf '%s\n' "$@" | xargs -P "${FUZZ_JOBS:-1}" -I TARGET "$0" one "$secs" TARGET
 }
 
 one() { # SECONDS TARGET
     local secs=$1 target=$2 corpus=target/fuzz/corpus/$2
-    mkdir -p "$corpus"
+    mkdir -p "$corpus" "fuzz/seeds/$target"
     seeds "$target" | xargs -r cp -t "$corpus"
     # A finding is left in fuzz/seeds: commit it with the repair.
     "target/fuzz/$triple/release/$target" "$corpus" -max_total_time="$secs" -timeout=5 -rss_limit_mb=2048 \

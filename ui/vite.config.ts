@@ -15,7 +15,8 @@ export default defineConfig({
     },
   },
   server: {
-    proxy: { '/api': daemon, '/ws': { target: daemon, ws: true } },
+    // With the page's own host: the server takes no other origin's.
+    proxy: { '/api': { target: daemon, changeOrigin: false }, '/ws': { target: daemon, ws: true, changeOrigin: false } },
   },
   test: { include: ['src/**/*.test.ts'], environment: 'node' },
 });

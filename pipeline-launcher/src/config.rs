@@ -11,6 +11,7 @@ use sightline_service::ice::IceArgs;
 use sightline_service::redis::RedisArgs;
 
 use crate::media::Media;
+use crate::sandbox::SandboxArgs;
 use crate::supervisor::admission::Admission;
 use crate::supervisor::health::Limits;
 use crate::supervisor::ports::PortRange;
@@ -195,6 +196,8 @@ pub struct ServeArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub media: Media,
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
     #[command(flatten)]
     pub http: HttpArgs,
     /// UDP ports for WebRTC, one a session

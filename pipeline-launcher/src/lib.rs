@@ -9,6 +9,8 @@
 //! | [`control`] | what the two say to each other |
 //! | [`rpc`], [`registration`] | what the launcher and signaling say to each other |
 //! | [`http`], [`metrics`] | what it tells of itself |
+//! | `versions` | what is known of the versions that run here |
+//! | [`sandbox`] | what a pipeline's process may do on this machine |
 
 pub mod child;
 pub mod cli;
@@ -24,5 +26,7 @@ mod plugins;
 mod private_redis;
 mod registration;
 mod rpc;
+pub mod sandbox;
 pub mod status;
 pub mod supervisor;
+mod versions;

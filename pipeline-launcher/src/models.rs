@@ -55,6 +55,11 @@ impl Models {
         Self { home, folders }
     }
 
+    /// Where model files and labels may lie.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     /// The file of the model `name`, or of the path if it is one.
     pub fn find(&self, name: &str) -> Result<Model, String> {
         if name.ends_with(".onnx") {

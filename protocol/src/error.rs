@@ -44,6 +44,8 @@ pub enum ErrorId {
     BadMessage,
     /// An SDP, or a fragment of one, that cannot be read or would hurt.
     BadSdp,
+    /// The caller is known, and may not do this.
+    Forbidden,
     /// A parameter has no such name, type or range.
     InvalidParam,
     /// No pipeline launcher is registered.
@@ -60,6 +62,8 @@ pub enum ErrorId {
     SessionFailed,
     /// Every launcher is full.
     TooManySessions,
+    /// There is no token, or it is not good (any more).
+    Unauthenticated,
     /// No pipeline has that name.
     UnknownPipeline,
     /// No session has that id.
@@ -75,9 +79,10 @@ pub enum ErrorId {
 
 impl ErrorId {
     /// Every id with its text.
-    pub const ALL: [(Self, &'static str); 15] = [
+    pub const ALL: [(Self, &'static str); 17] = [
         (Self::BadMessage, "bad-message"),
         (Self::BadSdp, "bad-sdp"),
+        (Self::Forbidden, "forbidden"),
         (Self::InvalidParam, "invalid-param"),
         (Self::NoLauncher, "no-launcher"),
         (Self::NoWorker, "no-worker"),
@@ -86,6 +91,7 @@ impl ErrorId {
         (Self::SessionEnded, "session-ended"),
         (Self::SessionFailed, "session-failed"),
         (Self::TooManySessions, "too-many-sessions"),
+        (Self::Unauthenticated, "unauthenticated"),
         (Self::UnknownPipeline, "unknown-pipeline"),
         (Self::UnknownSession, "unknown-session"),
         (Self::UnknownTenant, "unknown-tenant"),

@@ -51,6 +51,9 @@ impl SessionState {
 pub struct SessionView {
     /// 128 random bits in hexadecimal; who knows it may see and stop the session.
     pub id: String,
+    /// Whose it is.
+    #[serde(default)]
+    pub tenant: String,
     pub pipeline: String,
     /// The launcher on which it runs, `svc:mb:<id>`.
     pub launcher: String,

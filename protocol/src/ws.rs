@@ -31,6 +31,8 @@ impl ClientMessage {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Join {
+    /// With a token it may be left out: then it is the token's.
+    #[serde(default)]
     pub tenant_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,

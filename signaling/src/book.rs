@@ -3,7 +3,7 @@
 //! Sessions of the WebSocket and of REST are all in it. Those that have ended stay for a while.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sightline_protocol::inventa::ServiceName;
 use sightline_protocol::rest::{SessionState, SessionView, SessionViews};
@@ -12,6 +12,8 @@ use sightline_protocol::unix_micros;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::auth::Caller;
+use crate::hub::About;
 use crate::metrics;
 use crate::session::Event;
 
@@ -48,6 +50,7 @@ pub(crate) struct Book {
 
 struct Entry {
     record: Record,
+    tenant: Arc<str>,
     launcher: ServiceName,
     /// None once all is told.
     news: Option<broadcast::Sender<News>>,
@@ -55,17 +58,18 @@ struct Entry {
 
 impl Book {
     /// Takes a session in, which is being started.
-    pub(crate) fn open(&self, session: String, pipeline: String, launcher: ServiceName) {
+    pub(crate) fn open(&self, about: &About, pipeline: String) {
         let now = unix_micros();
         let (news, _) = broadcast::channel(MAX_WAITING);
-        let record = Record::new(session.clone(), pipeline, launcher.to_string(), now);
+        let record = Record::new(about, pipeline, now);
         let mut sessions = self.sessions();
         forget_old(&mut sessions, now);
         sessions.insert(
-            session,
+            about.session.clone(),
             Entry {
                 record,
-                launcher,
+                tenant: Arc::clone(&about.tenant),
+                launcher: about.launcher.clone(),
                 news: Some(news),
             },
         );
@@ -171,11 +175,13 @@ impl Book {
         }
     }
 
-    pub(crate) fn view(&self, session: &str) -> Option<SessionView> {
+    /// A session as its caller may see it: those of other tenants are not there.
+    pub(crate) fn view(&self, caller: &Caller, session: &str) -> Option<SessionView> {
         let now = unix_micros();
         let mut sessions = self.sessions();
         forget_old(&mut sessions, now);
-        sessions.get(session).map(|entry| entry.record.view(now))
+        let entry = sessions.get(session)?;
+        caller.sees(&entry.tenant).then(|| entry.record.view(now))
     }
 
     pub(crate) fn is_over(&self, session: &str) -> bool {
@@ -189,20 +195,24 @@ impl Book {
         self.sessions().get(session).map(|entry| entry.launcher.clone())
     }
 
-    /// All sessions, the newest first.
-    pub(crate) fn views(&self) -> SessionViews {
+    /// All sessions that the caller may see, the newest first.
+    pub(crate) fn views(&self, caller: &Caller) -> SessionViews {
         let now = unix_micros();
         let mut known = self.sessions();
         forget_old(&mut known, now);
-        let mut sessions: Vec<_> = known.values().map(|entry| entry.record.view(now)).collect();
+        let mut sessions: Vec<_> = known
+            .values()
+            .filter(|entry| caller.sees(&entry.tenant))
+            .map(|entry| entry.record.view(now))
+            .collect();
         sessions.sort_by(|a, b| b.created_us.cmp(&a.created_us).then_with(|| a.id.cmp(&b.id)));
         SessionViews { sessions }
     }
 
     /// The session's predictions: of the past those after the one with number `after`, if that is given.
-    pub(crate) fn follow(&self, session: &str, after: Option<u64>) -> Option<Following> {
+    pub(crate) fn follow(&self, caller: &Caller, session: &str, after: Option<u64>) -> Option<Following> {
         let sessions = self.sessions();
-        let entry = sessions.get(session)?;
+        let entry = sessions.get(session).filter(|entry| caller.sees(&entry.tenant))?;
         Some(Following {
             past: entry.record.past(after),
             news: entry.news.as_ref().map(broadcast::Sender::subscribe),
@@ -257,7 +267,17 @@ mod tests {
     use super::*;
 
     fn open(book: &Book, session: &str) {
-        book.open(session.into(), "uri-detect".into(), ServiceName::new("mb", "a"));
+        let about = About {
+            session: session.into(),
+            tenant: "a".into(),
+            launcher: ServiceName::new("mb", "a"),
+        };
+        book.open(&about, "uri-detect".into());
+    }
+
+    fn anybody() -> Caller {
+        let open = crate::auth::Access::Open;
+        open.caller(None, std::time::SystemTime::now()).unwrap()
     }
 
     fn prediction(session: &str, seq: u64) -> Event {
@@ -281,7 +301,7 @@ mod tests {
         for seq in 0..3 {
             book.note("a", &prediction("a", seq));
         }
-        let mut following = book.follow("a", Some(1)).unwrap();
+        let mut following = book.follow(&anybody(), "a", Some(1)).unwrap();
         let numbers: Vec<_> = following.past.iter().map(|told| told.number).collect();
         assert_eq!(numbers, [2, 3]);
         // An old one is no news.
@@ -291,9 +311,9 @@ mod tests {
         let news = following.news.as_mut().unwrap();
         assert!(matches!(news.try_recv(), Ok(News::Prediction(told)) if told.number == 4));
         assert!(matches!(news.try_recv(), Ok(News::Over)));
-        let late = book.follow("a", None).unwrap();
+        let late = book.follow(&anybody(), "a", None).unwrap();
         assert!(late.news.is_none() && late.past.is_empty());
-        assert!(book.follow("b", None).is_none());
+        assert!(book.follow(&anybody(), "b", None).is_none());
     }
 
     #[tokio::test]
@@ -314,7 +334,7 @@ mod tests {
     fn a_slow_follower_loses_the_oldest_only() {
         let book = Book::default();
         open(&book, "a");
-        let mut news = book.follow("a", None).unwrap().news.unwrap();
+        let mut news = book.follow(&anybody(), "a", None).unwrap().news.unwrap();
         for seq in 0..MAX_WAITING as u64 + 5 {
             book.note("a", &prediction("a", seq));
         }
@@ -343,9 +363,9 @@ mod tests {
             book.close(&id);
         }
         open(&book, "live");
-        let views = book.views().sessions;
+        let views = book.views(&anybody()).sessions;
         assert_eq!(views.len(), MAX_ENDED + 1);
-        assert_eq!(book.view("live").unwrap().state, SessionState::Queued);
-        assert!(book.view("0000").is_none());
+        assert_eq!(book.view(&anybody(), "live").unwrap().state, SessionState::Queued);
+        assert!(book.view(&anybody(), "0000").is_none());
     }
 }

@@ -4,16 +4,27 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sightline_service::ice::{IceArgs, IceServers};
 use sightline_service::redis::{DEFAULT_URL, RedisArgs, Server};
 use sightline_service::service_id;
 
+use crate::auth::key::AuthArgs;
+use crate::auth::{Access, Scope};
+use crate::client::Proxies;
+use crate::limits::LimitArgs;
+use crate::origin::Origins;
+use crate::tls::{Tls, TlsArgs};
+
 /// Web page, WebSocket and sessions of Sightline.
 #[derive(Debug, Parser)]
 #[command(version)]
+#[command(subcommand_negates_reqs = true)]
 pub struct Args {
-    /// Address to listen on; beyond loopback only together with --insecure
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Address to listen on; beyond loopback only with authentication and TLS (or behind a proxy), or with --insecure
     #[arg(long, env = "SIGHTLINE_BIND", default_value = "127.0.0.1")]
     pub bind: IpAddr,
 
@@ -35,7 +46,24 @@ pub struct Args {
     #[arg(long, env = "SIGHTLINE_WORKERS", default_value = "auto")]
     pub workers: String,
 
-    /// Let anybody who can reach this address use it: there is no authentication yet
+    #[command(flatten)]
+    pub auth: AuthArgs,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
+    /// Origins of other web pages that may use this server, such as https://app.example.org; `*` for all
+    #[arg(long, env = "SIGHTLINE_ORIGINS", value_delimiter = ',')]
+    pub origins: Vec<String>,
+
+    /// Addresses or networks of the proxies that stand before this server, whose `X-Forwarded-For` is believed
+    #[arg(long, env = "SIGHTLINE_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
+
+    /// Listen beyond loopback without authentication, or without TLS: for networks in which everybody is trusted
     #[arg(
         long,
         env = "SIGHTLINE_INSECURE",
@@ -51,6 +79,27 @@ pub struct Args {
     pub id: Option<String>,
 }
 
+/// Beside serving, which needs no word.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a token, with the key that signs them (--auth-algorithm and --auth-key-file stand before `token`)
+    Token {
+        /// The tenant whose sessions its bearer may see, or start
+        #[arg(long)]
+        tenant: String,
+        #[arg(long)]
+        scope: Scope,
+        /// Seconds that it is good for, at most 600
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
+    /// Make a pair of Ed25519 keys: `token.key` makes tokens, `token.pub` is the server's --auth-key-file
+    Keys {
+        /// Folder to write them into
+        folder: PathBuf,
+    },
+}
+
 /// What the arguments come to.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -61,17 +110,34 @@ pub struct Config {
     /// False where the operator runs no workers.
     pub workers_expected: bool,
     pub id: String,
+    pub access: Access,
+    pub tls: Option<Tls>,
+    pub limits: LimitArgs,
+    pub origins: Origins,
+    pub proxies: Proxies,
 }
 
 impl Args {
     pub fn resolve(self) -> anyhow::Result<Config> {
+        let access = self.auth.access()?;
+        let tls = self.tls.certificate(self.bind)?;
+        let proxies = Proxies::new(&self.trusted_proxies)?;
         ensure!(
-            self.bind.is_loopback() || self.insecure,
+            self.bind.is_loopback() || self.insecure || !access.is_open(),
             "--bind {} would let anybody on the network use the cameras and workers here, without \
-             authentication. Stay with 127.0.0.1, or say --insecure (SIGHTLINE_INSECURE=1) if the network \
-             is trusted",
+             authentication. Give a key for tokens (--auth-algorithm, --auth-key-file), stay with 127.0.0.1, or say \
+             --insecure (SIGHTLINE_INSECURE=1) if the network is trusted",
             self.bind
         );
+        ensure!(
+            self.bind.is_loopback() || self.insecure || tls.is_some() || !proxies.is_empty(),
+            "--bind {} without TLS would send tokens and video's addresses readable over the network. Give a \
+             certificate (--tls-cert, --tls-key, or --tls self-signed), name the proxy that has one \
+             (--trusted-proxies), or say --insecure (SIGHTLINE_INSECURE=1) if the network is trusted",
+            self.bind
+        );
+        let mut origins = Origins::new(&self.origins)?;
+        origins.loopback_hosts_only = access.is_open() && self.bind.is_loopback() && proxies.is_empty();
         Ok(Config {
             address: SocketAddr::new(self.bind, self.port),
             redis: Server::new(self.redis.url().as_deref().unwrap_or(DEFAULT_URL))?,
@@ -79,6 +145,11 @@ impl Args {
             workers_expected: workers_expected(&self.workers)?,
             id: service_id(self.id.as_deref())?,
             ui_dir: self.ui_dir.unwrap_or_else(default_ui_dir),
+            access,
+            tls,
+            limits: self.limits,
+            origins,
+            proxies,
         })
     }
 }
@@ -120,6 +191,19 @@ mod tests {
         assert!(error.contains("--insecure"), "{error}");
         assert!(resolve(&["--bind", "0.0.0.0", "--insecure"]).is_ok());
         assert!(resolve(&["--bind", "::1"]).is_ok());
+        let key = [
+            "--auth-algorithm",
+            "HS256",
+            "--auth-key",
+            "0123456789abcdef0123456789abcdef",
+        ];
+        let with_key = |more: &[&str]| resolve(&[&["--bind", "0.0.0.0"], &key[..], more].concat());
+        let error = with_key(&[]).unwrap_err().to_string();
+        assert!(error.contains("--tls"), "{error}");
+        assert!(with_key(&["--tls", "self-signed"]).is_ok());
+        assert!(with_key(&["--trusted-proxies", "10.0.0.0/8"]).is_ok());
+        let tls_alone = resolve(&["--bind", "0.0.0.0", "--tls", "self-signed"]);
+        assert!(tls_alone.unwrap_err().to_string().contains("--auth-key-file"));
     }
 
     #[test]

@@ -19,8 +19,16 @@ pub(crate) struct Hub {
     sessions: Mutex<HashMap<String, Entry>>,
 }
 
+/// Which session, whose, and where.
+pub(crate) struct About {
+    pub(crate) session: String,
+    pub(crate) tenant: Arc<str>,
+    pub(crate) launcher: ServiceName,
+}
+
 struct Entry {
     inbox: Inbox,
+    tenant: Arc<str>,
     launcher: ServiceName,
     /// What the loss of its launcher means is its keeper's to say.
     is_source: bool,
@@ -34,29 +42,30 @@ impl Hub {
         }
     }
 
-    pub(crate) fn open(&self, session: String, pipeline: String, launcher: ServiceName, inbox: Inbox) {
-        self.book.open(session.clone(), pipeline, launcher.clone());
-        self.open_unlisted(session, launcher, inbox);
+    pub(crate) fn open(&self, about: About, pipeline: String, inbox: Inbox) {
+        self.book.open(&about, pipeline);
+        self.open_unlisted(about, inbox);
     }
 
     /// The same for a source, which may go on with another launcher when its own is lost.
-    pub(crate) fn open_source(&self, session: String, pipeline: String, launcher: ServiceName, inbox: Inbox) {
-        self.book.open(session.clone(), pipeline, launcher.clone());
-        self.insert(session, launcher, inbox, true);
+    pub(crate) fn open_source(&self, about: About, pipeline: String, inbox: Inbox) {
+        self.book.open(&about, pipeline);
+        self.insert(about, inbox, true);
     }
 
     /// The same for what is no session to the outside: somebody who watches one.
-    pub(crate) fn open_unlisted(&self, session: String, launcher: ServiceName, inbox: Inbox) {
-        self.insert(session, launcher, inbox, false);
+    pub(crate) fn open_unlisted(&self, about: About, inbox: Inbox) {
+        self.insert(about, inbox, false);
     }
 
-    fn insert(&self, session: String, launcher: ServiceName, inbox: Inbox, is_source: bool) {
+    fn insert(&self, about: About, inbox: Inbox, is_source: bool) {
         let entry = Entry {
             inbox,
-            launcher,
+            tenant: about.tenant,
+            launcher: about.launcher,
             is_source,
         };
-        self.sessions().insert(session, entry);
+        self.sessions().insert(about.session, entry);
     }
 
     /// A session's launcher is another one than was thought.
@@ -113,6 +122,12 @@ impl Hub {
             .values()
             .filter(|entry| entry.launcher == *launcher)
             .count()
+    }
+
+    /// How many sessions a tenant has now.
+    pub(crate) fn count_of(&self, tenant: &str) -> usize {
+        let sessions = self.sessions();
+        sessions.values().filter(|entry| *entry.tenant == *tenant).count()
     }
 
     /// Tells all sessions whose launcher `is_lost`, and gives them with that launcher.

@@ -9,6 +9,7 @@ use sightline_protocol::{ErrorId, Failure};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Services;
+use crate::hub::About;
 use crate::launchers::Need;
 use crate::session::{Event, Placement};
 use crate::websocket::session_id;
@@ -25,6 +26,8 @@ const LAST_PREDICTIONS: Duration = Duration::from_millis(250);
 
 /// What to begin.
 pub(crate) struct Wanted {
+    /// Whose it will be.
+    pub(crate) tenant: Arc<str>,
     pub(crate) pipeline: String,
     pub(crate) kind: PipelineKind,
     pub(crate) params: Params,
@@ -63,6 +66,7 @@ impl Wanted {
 /// Starts it on a launcher, and has it looked after.
 pub(crate) async fn begin(services: &Arc<Services>, wanted: Wanted) -> Result<Begun, Failure> {
     take_start(services)?;
+    services.may_start(&wanted.tenant).await?;
     let (tell, told) = oneshot::channel();
     // A task of its own: a client that goes away meanwhile leaves nothing half done.
     services.tasks.spawn(live(Arc::clone(services), wanted, tell));
@@ -106,7 +110,7 @@ async fn live(services: Arc<Services>, wanted: Wanted, tell: oneshot::Sender<Res
     tracing::info!(session, launcher = %placement.launcher, pipeline = wanted.pipeline, "session starts");
     let has_peer = wanted.peer.is_some();
     if let Some(Peer { door, .. }) = &wanted.peer {
-        let resource = Resource::new(door.clone(), placement.clone());
+        let resource = Resource::new(door.clone(), Arc::clone(&wanted.tenant), placement.clone());
         services.resources.insert(session.clone(), resource);
     }
     let begun = Begun {
@@ -132,15 +136,19 @@ async fn open(
     inbox: mpsc::Sender<Event>,
 ) -> Result<(Placement, Option<String>), Failure> {
     let placement = services.launchers.place(wanted.need()).await?;
-    let (session, launcher) = (start.session.clone(), placement.launcher.clone());
+    let about = About {
+        session: start.session.clone(),
+        tenant: Arc::clone(&wanted.tenant),
+        launcher: placement.launcher.clone(),
+    };
     if wanted.watched().is_some() {
-        services.hub.open_unlisted(session, launcher, inbox);
+        services.hub.open_unlisted(about, inbox);
     } else {
-        services.predictions.subscribe(&session);
+        services.predictions.subscribe(&about.session);
         let pipeline = start.pipeline.clone();
         match wanted.peer {
-            Some(_) => services.hub.open(session, pipeline, launcher, inbox),
-            None => services.hub.open_source(session, pipeline, launcher, inbox),
+            Some(_) => services.hub.open(about, pipeline, inbox),
+            None => services.hub.open_source(about, pipeline, inbox),
         }
     }
     let begun = start_at(services, wanted.need(), start, placement).await;

@@ -3,6 +3,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`config`] | arguments, environment, and what they come to |
+//! | [`auth`] | who may do what |
+//! | `guard`, `origin`, `limits`, `client` | what every request passes first |
+//! | `listen`, `tls` | connections |
 //! | [`session`] | the protocol of one connection, without IO |
 //! | `websocket`, `outbox` | one connection's IO |
 //! | `keeper` | sessions that no connection looks after: of REST, WHIP and WHEP |
@@ -17,13 +20,23 @@
 //! | `sdp` | what a client's SDP must be like |
 //! | `server`, `ready`, `metrics`, `ui` | HTTP |
 
+pub mod auth;
 mod book;
+pub mod client;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzz;
+mod guard;
 mod hub;
+#[cfg(test)]
+mod isolation;
 mod journey;
 mod keeper;
 mod launchers;
+pub mod limits;
+mod listen;
 mod metrics;
+pub mod origin;
 mod outbox;
 mod predictions;
 mod ready;
@@ -33,16 +46,18 @@ mod sdp;
 mod server;
 pub mod session;
 mod tenants;
+pub mod tls;
 mod traces;
 mod ui;
 mod websocket;
 mod whip;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sightline_inventa::{Inventa, connection};
+use sightline_protocol::Failure;
 use sightline_protocol::inventa::{ServiceName, kind};
 use sightline_service::bridge;
 use sightline_service::redis::Server;
@@ -52,12 +67,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::book::Book;
+use crate::client::Proxies;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::launchers::Launchers;
+use crate::limits::Limits;
+use crate::origin::Origins;
 use crate::predictions::Predictions;
 use crate::session::Bucket;
 use crate::tenants::Tenants;
+use crate::tls::Tls;
 use crate::whip::Resources;
 
 /// Connections at the same time.
@@ -80,10 +99,22 @@ pub(crate) struct Services {
     pub(crate) connections: Arc<Semaphore>,
     /// Processor time of this process that is counted already.
     pub(crate) cpu: Mutex<Duration>,
+    pub(crate) limits: Limits,
+    pub(crate) origins: Origins,
+    pub(crate) proxies: Proxies,
     /// Cancelled when the server stops.
     pub(crate) shutdown: CancellationToken,
     /// Connections, and calls that must not be cut off by the end of a connection.
     pub(crate) tasks: TaskTracker,
+}
+
+impl Services {
+    /// There is such a tenant, and it may have one more session.
+    pub(crate) async fn may_start(&self, tenant: &Arc<str>) -> Result<(), Failure> {
+        self.tenants.check(tenant).await?;
+        let live = self.hub.count_of(tenant);
+        self.limits.start(tenant, live, Instant::now())
+    }
 }
 
 /// Serves on `listener` until `shutdown` is cancelled and everybody has been told.
@@ -101,10 +132,21 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
         .local_addr()
         .context("the listening socket has no address")?;
     tracing::info!(%address, service = %inventa.name(), "ready for connections");
-    let announcement = ready::announce(Arc::clone(&services), config.workers_expected, address);
+    say_what_is_open(&config);
+    let acceptor = config.tls.as_ref().map(Tls::acceptor).transpose()?;
+    if let Some(tls) = &config.tls {
+        tracing::info!(fingerprint = tls.fingerprint, "TLS");
+        let fresh = tls.clone().keep_fresh();
+        let stop = shutdown.clone();
+        services
+            .tasks
+            .spawn(async move { stop.run_until_cancelled(fresh).await });
+    }
+    let scheme = if acceptor.is_some() { "https" } else { "http" };
+    let announcement = ready::announce(Arc::clone(&services), config.workers_expected, scheme, address);
     services.tasks.spawn(announcement);
 
-    server::serve(&services, &config.ui_dir, config.workers_expected, listener).await;
+    server::serve(&services, &config, listener, acceptor).await;
 
     services.tasks.close();
     if tokio::time::timeout(GOODBYE, services.tasks.wait())
@@ -119,6 +161,24 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
         .await
         .ok();
     Ok(())
+}
+
+fn say_what_is_open(config: &Config) {
+    let open = config.access.is_open();
+    if config.address.ip().is_loopback() {
+        if open {
+            tracing::info!("no authentication: whoever uses this machine may use this server");
+        }
+        return;
+    }
+    if open {
+        tracing::warn!(
+            "NO AUTHENTICATION: whoever reaches this address may use all cameras and workers here"
+        );
+    }
+    if config.tls.is_none() && config.proxies.is_empty() {
+        tracing::warn!("NO TLS: whoever is on the way may read and change all, and browsers give no camera");
+    }
 }
 
 async fn connect(
@@ -152,6 +212,7 @@ async fn connect(
     let settings = session::Settings {
         reply_to: inventa.name().to_string(),
         ice_servers: config.ice_servers.clone(),
+        access: config.access.clone(),
         wall_clock: std::time::SystemTime::now,
     };
     let services = Arc::new(Services {
@@ -165,6 +226,9 @@ async fn connect(
         predictions,
         connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         cpu: Mutex::default(),
+        limits: Limits::new(config.limits),
+        origins: config.origins.clone(),
+        proxies: config.proxies.clone(),
         shutdown: shutdown.clone(),
         tasks,
     });

@@ -1,23 +1,46 @@
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use sightline_service::{settings, shutdown_signal};
-use signaling::config::{Args, Config};
+use signaling::auth::{key, token};
+use signaling::config::{Args, Command, Config};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args: Args = settings::parse();
     sightline_service::log();
-    let result = match args.resolve() {
-        Ok(config) => run(config).await,
-        Err(error) => Err(error),
-    };
+    let result = perform(args).await;
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("signaling: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(args: Args) -> anyhow::Result<()> {
+    match &args.command {
+        None => run(args.resolve()?).await,
+        Some(Command::Token {
+            tenant,
+            scope,
+            seconds,
+        }) => {
+            let (algorithm, key) = args.auth.signing()?;
+            let (audience, life) = (&args.auth.auth_audience, Duration::from_secs(*seconds));
+            let now = SystemTime::now();
+            let token = token::mint((algorithm, &key), audience, tenant, *scope, life, now)?;
+            println!("{token}");
+            Ok(())
+        }
+        Some(Command::Keys { folder }) => {
+            let (private, public) = key::make(folder)?;
+            println!("{} makes tokens; keep it secret", private.display());
+            println!("{} is the server's SIGHTLINE_AUTH_KEY_FILE", public.display());
+            Ok(())
         }
     }
 }

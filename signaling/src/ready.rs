@@ -13,7 +13,12 @@ use crate::launchers::{no_launcher, no_worker, workers_keep_crashing};
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Says in the log when a session would first be served, and where the page is.
-pub(crate) async fn announce(services: Arc<Services>, workers_expected: bool, address: SocketAddr) {
+pub(crate) async fn announce(
+    services: Arc<Services>,
+    workers_expected: bool,
+    scheme: &str,
+    address: SocketAddr,
+) {
     while !check(&services, workers_expected).await.ready {
         tokio::select! {
             () = tokio::time::sleep(LOOK_AGAIN) => {}
@@ -25,7 +30,7 @@ pub(crate) async fn announce(services: Arc<Services>, workers_expected: bool, ad
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
-    tracing::info!("Sightline is ready: open http://{host}:{}", address.port());
+    tracing::info!("Sightline is ready: open {scheme}://{host}:{}", address.port());
 }
 
 /// `workers_expected` is false where the operator runs none (`SIGHTLINE_WORKERS=0`).

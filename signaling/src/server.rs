@@ -1,25 +1,28 @@
 //! The routes of the one port.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sightline_protocol::{ErrorId, Failure};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use warp::filters::BoxedFilter;
-use warp::http::{HeaderMap, StatusCode};
+use warp::http::header::SEC_WEBSOCKET_PROTOCOL;
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 use warp::ws::Ws;
 use warp::{Filter, Rejection};
 
+use crate::client::Peer;
+use crate::config::Config;
 use crate::rest::problem::Refusal;
-use crate::rest::request::{Query, Request, body as body_pieces};
+use crate::rest::request::{Body, Query, Request, body as body_pieces};
 use crate::rest::{self, fresh};
 use crate::session::MAX_MESSAGE_BYTES;
 use crate::whip::{self, Protocol};
-use crate::{Services, metrics, ready, ui, websocket};
+use crate::{Services, guard, listen, metrics, ready, ui, websocket};
 
 /// How long requests in flight may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -27,15 +30,13 @@ const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// Serves until the server is told to stop.
 pub(crate) async fn serve(
     services: &Arc<Services>,
-    ui_dir: &Path,
-    workers_expected: bool,
+    config: &Config,
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
 ) {
     let stop = services.shutdown.clone();
-    let server = warp::serve(routes(services, ui_dir, workers_expected))
-        .incoming(listener)
-        .graceful(stop.clone().cancelled_owned())
-        .run();
+    let routes = routes(services, config);
+    let server = listen::serve(services, routes, listener, tls);
     let cut = async {
         stop.cancelled().await;
         tokio::time::sleep(LAST_REQUESTS).await;
@@ -46,11 +47,8 @@ pub(crate) async fn serve(
     }
 }
 
-fn routes(
-    services: &Arc<Services>,
-    ui_dir: &Path,
-    workers_expected: bool,
-) -> BoxedFilter<(impl Reply + use<>,)> {
+fn routes(services: &Arc<Services>, config: &Config) -> BoxedFilter<(impl Reply + use<>,)> {
+    let workers_expected = config.workers_expected;
     let with_services = {
         let services = Arc::clone(services);
         warp::any().map(move || Arc::clone(&services))
@@ -60,9 +58,12 @@ fn routes(
         .or(warp::path!("ws"))
         .unify()
         .and(warp::ws())
+        .and(warp::ext::get::<Peer>())
         .and(warp::header::headers_cloned())
         .and(with_services.clone())
-        .map(upgrade);
+        .map(|ws, peer, headers, services| {
+            upgrade(ws, peer, &headers, services).unwrap_or_else(Refusal::into_response)
+        });
     let healthz = warp::path!("healthz")
         .and(warp::get())
         .map(|| "ok\n".into_response());
@@ -73,16 +74,26 @@ fn routes(
     let metrics = warp::path!("metrics")
         .and(warp::get())
         .and(with_services.clone())
-        .then(|services: Arc<Services>| async move { metrics::answer(&services).await });
+        .and(warp::ext::get::<Peer>())
+        .and(warp::header::headers_cloned())
+        .then(|services: Arc<Services>, peer, headers| async move {
+            match guard::may_measure(&services, peer, &headers) {
+                Ok(()) => metrics::answer(&services).await,
+                Err(refusal) => refusal.into_response(),
+            }
+        });
     let api = warp::path("api")
         .and(request())
         .and(with_services.clone())
-        .then(|request: Request, services: Arc<Services>| rest::answer(services, request));
+        .then(|asked: Asked, services: Arc<Services>| asked.answer(services, rest::answer));
     let media = |path: &'static str, protocol: Protocol| {
-        warp::path(path)
-            .and(request())
-            .and(with_services.clone())
-            .then(move |request, services| whip::answer(services, request, protocol))
+        warp::path(path).and(request()).and(with_services.clone()).then(
+            move |asked: Asked, services: Arc<Services>| {
+                asked.answer(services, move |services, request| {
+                    whip::answer(services, request, protocol)
+                })
+            },
+        )
     };
 
     websocket
@@ -98,47 +109,96 @@ fn routes(
         .unify()
         .or(media("whep", Protocol::Whep))
         .unify()
-        .or(ui::files(ui_dir))
+        .or(ui::files(&config.ui_dir))
         .unify()
         .recover(rejected)
         .unify()
-        .with(warp::reply::with::header("x-content-type-options", "nosniff"))
+        .with(warp::reply::with::headers(ui::headers(config.tls.as_ref())))
         .boxed()
 }
 
+/// A request as it came.
+struct Asked {
+    method: Method,
+    path: String,
+    query: Query,
+    headers: HeaderMap,
+    body: Body,
+    peer: Peer,
+}
+
+impl Asked {
+    async fn answer<F: Future<Output = Response>>(
+        self,
+        services: Arc<Services>,
+        answer: impl FnOnce(Arc<Services>, Request) -> F,
+    ) -> Response {
+        let admitted = match guard::admit(&services, self.peer, &self.headers) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refusal.into_response(),
+        };
+        let request = Request {
+            secure: services.proxies.is_secure(self.peer, &self.headers),
+            client: admitted.client,
+            caller: admitted.caller,
+            method: self.method,
+            path: self.path,
+            query: self.query,
+            headers: self.headers,
+            body: self.body,
+        };
+        guard::release(answer(services, request).await, admitted.origin)
+    }
+}
+
 /// Every request as it is: whoever answers it says what it does not take.
-fn request() -> impl Filter<Extract = (Request,), Error = Rejection> + Clone {
+fn request() -> impl Filter<Extract = (Asked,), Error = Rejection> + Clone {
     warp::method()
         .and(warp::path::full())
         .and(warp::query::<Query>())
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .map(|method, path: FullPath, query, headers, body| Request {
+        .and(warp::ext::get::<Peer>())
+        .map(|method, path: FullPath, query, headers, body, peer| Asked {
             method,
             path: path.as_str().to_owned(),
             query,
             headers,
             body: body_pieces(body),
+            peer,
         })
 }
 
-fn upgrade(ws: Ws, headers: HeaderMap, services: Arc<Services>) -> Response {
+fn upgrade(ws: Ws, peer: Peer, headers: &HeaderMap, services: Arc<Services>) -> Result<Response, Refusal> {
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     let traceparent = traceparent.map(str::to_owned);
-    let Ok(permit) = Arc::clone(&services.connections).try_acquire_owned() else {
-        let failure = Failure::new(ErrorId::TooManySessions, "too many connections; try again later");
-        return Refusal::from(failure).into_response();
+    let admitted = guard::admit(&services, peer, headers)?;
+    // A token may also come with the first message; one that came already must be good.
+    let caller = match admitted.caller {
+        Ok(caller) => Some(caller),
+        Err(failure) if guard::has_token(headers) => return Err(failure.into()),
+        Err(_) => None,
     };
+    let permit = Arc::clone(&services.connections).try_acquire_owned();
+    let permit = permit
+        .map_err(|_| Failure::new(ErrorId::TooManySessions, "too many connections; try again later"))?;
+    let held = services.limits.connection(admitted.client)?;
     // Beyond the limit of a message by some: so that one that is a little too long gets words for an answer.
-    ws.max_message_size(4 * MAX_MESSAGE_BYTES)
+    let mut response = ws
+        .max_message_size(4 * MAX_MESSAGE_BYTES)
         .max_frame_size(4 * MAX_MESSAGE_BYTES)
         .on_upgrade(move |socket| async move {
             let tasks = services.tasks.clone();
-            let connection = tasks.track_future(websocket::run(socket, services, traceparent));
+            let connection = tasks.track_future(websocket::run(socket, services, caller, traceparent));
             connection.await;
-            drop(permit);
+            drop((permit, held));
         })
-        .into_response()
+        .into_response();
+    if guard::names_subprotocol(headers) {
+        let taken = HeaderValue::from_static(guard::SUBPROTOCOL);
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, taken);
+    }
+    Ok(response)
 }
 
 async fn readiness(services: &Services, workers_expected: bool) -> Response {

@@ -14,6 +14,7 @@ use sightline_protocol::ws::{
 };
 use sightline_protocol::{ErrorId, Failure};
 
+use crate::auth::Caller;
 use crate::sdp::{self, Flow};
 
 mod active;
@@ -37,6 +38,8 @@ pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 const BURST: u32 = 30;
 const PER_SECOND: u32 = 1;
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of a client that has not said yet who it is.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// After a session the client may begin another one on the same connection.
 const REJOIN_TIMEOUT: Duration = Duration::from_secs(60);
 const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,6 +66,8 @@ pub struct Session {
     settings: Arc<Settings>,
     new_id: Box<dyn FnMut() -> String + Send>,
     state: State,
+    /// Who it is, where that is known before it joins.
+    caller: Option<Caller>,
     /// The client speaks protocol 2.
     extended: bool,
     bucket: Bucket,
@@ -78,17 +83,25 @@ enum State {
 }
 
 impl Session {
-    /// A connection that was just opened, and its greeting. `new_id` makes unguessable session ids.
+    /// A connection that was just opened, and its greeting. `new_id` makes unguessable session ids. A client whose
+    /// `caller` is not known yet must bring a token with its first Join.
     pub fn new(
         settings: Arc<Settings>,
         connection: u64,
+        caller: Option<Caller>,
         new_id: impl FnMut() -> String + Send + 'static,
         now: Instant,
     ) -> (Self, Vec<Action>) {
+        let patience = if caller.is_some() {
+            JOIN_TIMEOUT
+        } else {
+            TOKEN_TIMEOUT
+        };
         let session = Self {
             settings,
             new_id: Box::new(new_id),
-            state: State::Idle(now + JOIN_TIMEOUT),
+            state: State::Idle(now + patience),
+            caller,
             extended: false,
             bucket: Bucket::new(BURST, PER_SECOND, now),
             heard: now,
@@ -184,6 +197,17 @@ impl Session {
         if join.tenant_id.len() > MAX_NAME_BYTES || pipeline.len() > MAX_NAME_BYTES {
             return vec![self.join_error(bad_message("the names in Join are too long"))];
         }
+        let caller = match self.caller(join.token.take()) {
+            Ok(caller) => caller,
+            Err(failure) => return self.turn_away(failure),
+        };
+        let tenant: Arc<str> = match &*join.tenant_id {
+            "" => Arc::clone(caller.tenant()),
+            named => named.into(),
+        };
+        if let Err(failure) = caller.join(&tenant) {
+            return vec![self.join_error(failure)];
+        }
         join.sdp = join.sdp.filter(|_| self.extended);
         if let Some(text) = join.sdp.take() {
             match sdp::offer(&text, Flow::ClientSends) {
@@ -195,12 +219,13 @@ impl Session {
         let id = (self.new_id)();
         let place = Action::Place {
             session: id.clone(),
-            tenant: join.tenant_id.clone(),
+            tenant: Arc::clone(&tenant),
             pipeline: pipeline.clone(),
             client_offers,
         };
         self.state = State::Active(Box::new(Active {
             id,
+            tenant,
             join: Join {
                 pipeline: Some(pipeline),
                 ..join
@@ -215,6 +240,30 @@ impl Session {
             freshness: Freshness::default(),
         }));
         vec![place]
+    }
+
+    /// Who joins: a token in Join says it anew.
+    fn caller(&mut self, token: Option<String>) -> Result<Caller, Failure> {
+        let now = (self.settings.wall_clock)();
+        if let (None, Some(caller)) = (&token, &self.caller)
+            && caller.is_fresh(now)
+        {
+            return Ok(caller.clone());
+        }
+        let caller = self.settings.access.caller(token.as_deref(), now)?;
+        self.caller = Some(caller.clone());
+        Ok(caller)
+    }
+
+    /// Says why, and ends the connection of somebody who has shown no good token.
+    fn turn_away(&mut self, failure: Failure) -> Vec<Action> {
+        let mut actions = vec![self.join_error(failure)];
+        self.state = State::Closed;
+        actions.push(Action::Close {
+            code: close::POLICY,
+            reason: "no token, or a bad one",
+        });
+        actions
     }
 
     fn placed(&mut self, id: &str, result: Result<Placement, Failure>, now: Instant) -> Vec<Action> {
@@ -240,6 +289,7 @@ impl Session {
         let session = active.id.clone();
         let mut actions = vec![Action::Open {
             session: session.clone(),
+            tenant: Arc::clone(&active.tenant),
             pipeline: start.pipeline.clone(),
             placement: placement.clone(),
         }];

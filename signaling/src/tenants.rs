@@ -5,9 +5,10 @@ use sightline_protocol::keys::TENANTS;
 use sightline_protocol::{ErrorId, Failure};
 use sightline_service::redis::Commands;
 
+pub(crate) const DEFAULT_TENANT: &str = "defaultTenant";
 /// Exist after the first start, as in v1.
 const INITIAL: [(&str, &str); 5] = [
-    ("defaultTenant", "Default Tenant"),
+    (DEFAULT_TENANT, "Default Tenant"),
     ("tenant2", "Tenant 2"),
     ("tenant3", "Tenant 3"),
     ("tenant4", "Tenant 4"),

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use warp::Filter;
 use warp::filters::BoxedFilter;
-use warp::http::HeaderValue;
-use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use warp::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use warp::http::{HeaderMap, HeaderName, HeaderValue};
 use warp::path::FullPath;
 use warp::reply::{Reply, Response};
+
+use crate::tls::Tls;
 
 /// Where the build puts files whose names change with their content.
 const HASHED: &str = "/assets/";
@@ -51,4 +53,26 @@ pub(crate) fn files(folder: &Path) -> BoxedFilter<(Response,)> {
         warp::reply::with_header(text, CACHE_CONTROL, "no-cache").into_response()
     });
     files.or(help).unify().boxed()
+}
+
+/// What browsers are told with every answer: the page runs its own code only, in no frame of others', and its address
+/// is nobody's business.
+pub(crate) fn headers(tls: Option<&Tls>) -> HeaderMap {
+    const POLICY: &str = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
+        worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; connect-src *; object-src 'none'; \
+        base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let mut said = vec![
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+    ];
+    // Of a certificate of its own making a browser takes no such word.
+    if tls.is_some_and(Tls::is_from_files) {
+        said.push(("strict-transport-security", "max-age=31536000"));
+    }
+    let pairs = said.into_iter();
+    pairs
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect()
 }

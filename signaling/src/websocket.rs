@@ -11,7 +11,8 @@ use sightline_protocol::{Failure, unix_micros};
 use tokio::sync::mpsc;
 use warp::ws::{Message, WebSocket};
 
-use crate::hub::Inbox;
+use crate::auth::Caller;
+use crate::hub::{About, Inbox};
 use crate::journey::Journey;
 use crate::launchers::Need;
 use crate::outbox::Outbox;
@@ -25,8 +26,14 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
-/// `traceparent`: the trace context that the client came with.
-pub(crate) async fn run(socket: WebSocket, services: Arc<Services>, traceparent: Option<String>) {
+/// `caller` is who has shown a token already, or anybody where none is asked for; `traceparent`: the trace context that the client
+/// came with.
+pub(crate) async fn run(
+    socket: WebSocket,
+    services: Arc<Services>,
+    caller: Option<Caller>,
+    traceparent: Option<String>,
+) {
     let id = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     tracing::debug!(connection = id, "connected");
     let (sink, mut frames) = socket.split();
@@ -42,8 +49,13 @@ pub(crate) async fn run(socket: WebSocket, services: Arc<Services>, traceparent:
         inbox,
         traceparent,
     };
-    let (mut session, greeting) =
-        Session::new(Arc::clone(&services.settings), id, session_id, Instant::now());
+    let (mut session, greeting) = Session::new(
+        Arc::clone(&services.settings),
+        id,
+        caller,
+        session_id,
+        Instant::now(),
+    );
     connection.perform(greeting);
 
     while !session.is_closed() {
@@ -131,15 +143,19 @@ impl Connection {
             Action::Close { code, reason } => self.outbox.end(Some(Message::close_with(code, reason))),
             Action::Open {
                 session,
+                tenant,
                 pipeline,
                 placement,
             } => {
                 tracing::info!(session, launcher = %placement.launcher, "session starts");
                 self.services.predictions.subscribe(&session);
                 traces::link(&session, self.traceparent.as_deref());
-                self.services
-                    .hub
-                    .open(session, pipeline, placement.launcher, self.inbox.clone());
+                let about = About {
+                    session,
+                    tenant,
+                    launcher: placement.launcher,
+                };
+                self.services.hub.open(about, pipeline, self.inbox.clone());
             }
             Action::Shut { session } => {
                 tracing::info!(session, "session ended");
@@ -178,7 +194,7 @@ impl Connection {
                     pipeline,
                     client_offers,
                 } => {
-                    let result = match services.tenants.check(&tenant).await {
+                    let result = match services.may_start(&tenant).await {
                         Ok(()) => launchers.place(need(&pipeline, client_offers)).await,
                         Err(failure) => Err(failure),
                     };

@@ -641,11 +641,11 @@ async fn tenants_exist_after_the_first_start_and_keep_their_names() {
 
 #[tokio::test]
 async fn a_slow_reader_hurts_only_itself() {
-    const COUNT: u64 = 4000;
+    const COUNT: u64 = 800;
     let (scene, _launcher, _worker) = Scene::ready().await;
     let (mut slow, mut quick) = (scene.client().await, scene.client().await);
     let (slow_session, quick_session) = (slow.establish_v2().await, quick.establish_v2().await);
-    let padding = "x".repeat(8 * 1024);
+    let padding = "x".repeat(40 * 1024);
     let publish = async |session: &str, seq: u64| {
         let seq = seq.to_string();
         let fields = [

@@ -8,6 +8,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use signaling::origin::Origins;
 use support::sdp::{fragment, offer};
 use support::{HttpResponse, Published, Scene, Service, eventually, launcher, publish_to, send};
 use tokio::io::AsyncWriteExt;
@@ -42,7 +43,7 @@ fn assert_problem(response: &HttpResponse, status: u16, id: &str) {
     assert_eq!(response.status, status, "{}", response.body);
     assert_eq!(response.header("content-type"), "application/problem+json");
     assert_eq!(response.json()["type"], format!("urn:sightline:problem:{id}"));
-    assert_eq!(response.header("access-control-allow-origin"), "*");
+    assert_eq!(response.header("vary"), "Origin");
 }
 
 #[tokio::test]
@@ -254,7 +255,8 @@ async fn point_11_there_is_nothing_to_get() {
 
 #[tokio::test]
 async fn point_12_pages_of_other_origins_may_publish() {
-    let (scene, _launcher, _worker) = Scene::ready().await;
+    let listed = Origins::new(&["https://page.example.org".into()]).unwrap();
+    let (scene, _launcher, _worker) = Scene::ready_with(|config| config.origins = listed).await;
     let client = publish(&scene).await;
     let preflight = "Origin: https://page.example.org\r\nAccess-Control-Request-Method: POST\r\n";
     for (path, methods, accept) in [
@@ -267,7 +269,10 @@ async fn point_12_pages_of_other_origins_may_publish() {
     ] {
         let response = send(scene.address, "OPTIONS", path, preflight, "").await;
         assert_eq!((response.status, response.body.as_str()), (204, ""), "{path}");
-        assert_eq!(response.header("access-control-allow-origin"), "*");
+        assert_eq!(
+            response.header("access-control-allow-origin"),
+            "https://page.example.org"
+        );
         assert!(response.header("access-control-allow-methods").contains(methods));
         assert_eq!(response.header(accept.0), accept.1);
         let allowed = response.header("access-control-allow-headers").to_lowercase();
@@ -275,7 +280,8 @@ async fn point_12_pages_of_other_origins_may_publish() {
             assert!(allowed.contains(header), "{allowed}");
         }
     }
-    let response = post(&scene, &offer("sendonly")).await;
+    let headers = "Origin: https://page.example.org\r\nContent-Type: application/sdp\r\n";
+    let response = send(scene.address, "POST", ENDPOINT, headers, &offer("sendonly")).await;
     let exposed = response.header("access-control-expose-headers");
     assert!(exposed.starts_with("Location, ETag, Link"), "{exposed}");
 }

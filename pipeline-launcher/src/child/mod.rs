@@ -39,6 +39,7 @@ enum Event {
 /// Runs until the launcher says stop, the stream ends or something breaks.
 pub fn run() -> anyhow::Result<ExitCode> {
     end_with_the_launcher().context("cannot tie this process to its launcher")?;
+    crate::sandbox::enter().context("this process cannot be kept to its rules")?;
     let control = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let mut reports = control
         .try_clone()
@@ -110,6 +111,8 @@ fn limit_open_files(files: u64) -> std::io::Result<()> {
 fn end_with_the_launcher() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, Signal};
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // No program that it starts may do more than itself.
+    rustix::thread::set_no_new_privs(true)?;
     // A picture in memory must not end up in a core file.
     rustix::process::setrlimit(
         Resource::Core,

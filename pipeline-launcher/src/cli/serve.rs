@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,9 +23,11 @@ use tokio_util::task::TaskTracker;
 use crate::config::{ServeArgs, Workers};
 use crate::description::catalogue::Catalogue;
 use crate::description::{Replicas, Worker, launch};
+use crate::media::Media;
 use crate::models::{BUILT_IN, Model, Models};
 use crate::registration::{Registration, keep_registered, orchestrator};
 use crate::rpc::Rpc;
+use crate::sandbox::{self, Rules, Sandbox};
 use crate::supervisor::admission::Monitor;
 use crate::supervisor::exits::Exits;
 use crate::supervisor::ports::Ports;
@@ -33,7 +36,7 @@ use crate::supervisor::sessions::{Notice, Sessions, Workshop};
 use crate::supervisor::spare::Spares;
 use crate::supervisor::workers::backlog::Backlog;
 use crate::supervisor::workers::{self, Board, Plan};
-use crate::{http, metrics};
+use crate::{http, metrics, versions};
 
 /// How long one call to signaling may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -62,7 +65,19 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
 
     let id = service_id(args.id.as_deref())?;
     let name = ServiceName::new(kind::MEDIA_BRIDGE, &id);
-    let spares = Spares::new(exe, child_environment(Some(redis_url), args.sharding.shards));
+    let environment = child_environment(Some(redis_url), args.sharding.shards);
+    let rules = args.sandbox.rules(needed(&models, &default, &args.media));
+    let spares = Spares::new(exe.clone(), with_rules(&environment, rules.as_ref())?);
+    // Workers are started seldom: none waits for its pipeline, and each is bound to its own rules from the start.
+    let of_workers = rules.map(|rules| Rules {
+        connect: redis.ports(),
+        ..rules
+    });
+    let workers_room = Spares::new(exe, with_rules(&environment, of_workers.as_ref())?);
+    versions::report();
+    if args.sandbox.sandbox == Sandbox::On {
+        sandbox::report();
+    }
     let (exits, board) = (Arc::new(Exits::default()), Arc::new(Board::default()));
     let monitor = Arc::new(Monitor::default());
     let (notify, notices) = mpsc::unbounded_channel();
@@ -118,7 +133,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     let common = Common {
         models: &models,
         default: &default,
-        spares: &spares,
+        spares: &workers_room,
         registration: &registration,
         exits: &exits,
         board: &board,
@@ -315,6 +330,23 @@ fn streams_of(plans: &[Plan], shards: u32) -> Vec<String> {
         return keys::streams(keys::IMAGES, shards);
     }
     read.into_iter().collect()
+}
+
+/// What pipelines read: models, and what clients may name.
+fn needed(models: &Models, default: &Model, media: &Media) -> Vec<PathBuf> {
+    let folders = models.folders().iter().cloned();
+    folders
+        .chain([default.path.clone()])
+        .chain(media.folder.clone())
+        .collect()
+}
+
+fn with_rules(
+    environment: &[(String, String)],
+    rules: Option<&Rules>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let told = rules.map(Rules::variable).transpose()?;
+    Ok(environment.iter().cloned().chain(told).collect())
 }
 
 /// What the elements of all pipelines are told.

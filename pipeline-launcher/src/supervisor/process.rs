@@ -19,6 +19,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::health::{Fault, Health, Limits};
 use super::tally::{Purpose, Tally};
 use crate::control::{Command, Report, to_line};
+use crate::sandbox;
 
 /// After `Stop` a process has this long before it is killed; it kills itself a little earlier.
 const STOP_GRACE: Duration = Duration::from_secs(4);
@@ -80,7 +81,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the program `exe child`, with the launcher's environment and `env` added to it.
+    /// Starts the program `exe child`, with what it needs of the launcher's environment, and `env` added to it.
     pub fn spawn(exe: &Path, env: &[(String, String)]) -> anyhow::Result<Self> {
         let (ours, theirs) = UnixStream::pair().context("no socket for the pipeline's process")?;
         let theirs = OwnedFd::from(theirs.into_std()?);
@@ -89,9 +90,10 @@ impl Process {
         let output = std::io::stderr().as_fd().try_clone_to_owned()?;
         let child = tokio::process::Command::new(exe)
             .arg("child")
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(sandbox::is_kept)))
             // ONNX Runtime's builds phone home by default.
             .env("ORT_DISABLE_TELEMETRY", "1")
-            .env_remove(sightline_service::ice::SECRET)
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::from(output))

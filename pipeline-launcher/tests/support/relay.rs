@@ -2,18 +2,22 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Between two peers, which know each other by the addresses of these sockets.
 pub struct Relay {
     sockets: [UdpSocket; 2],
+    /// What peer 0 has sent last.
+    last: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Relay {
     pub fn bind(address: Ipv4Addr) -> Self {
         Self {
             sockets: [(); 2].map(|()| UdpSocket::bind((address, 0)).unwrap()),
+            last: Arc::default(),
         }
     }
 
@@ -42,6 +46,11 @@ impl Relay {
         (text, found.expect("an SDP without a UDP candidate"))
     }
 
+    /// The socket that peer 0 is to the other one, and what it has sent last.
+    pub fn tap(&self) -> (UdpSocket, Arc<Mutex<Vec<u8>>>) {
+        (self.sockets[0].try_clone().unwrap(), Arc::clone(&self.last))
+    }
+
     /// Starts, with the peers' own addresses; goes on until the process ends.
     pub fn start(self, peers: [SocketAddr; 2], delay: Duration) {
         for from in 0..2 {
@@ -49,10 +58,14 @@ impl Relay {
             let incoming = self.sockets[1 - from].try_clone().unwrap();
             let outgoing = self.sockets[from].try_clone().unwrap();
             let to = peers[1 - from];
+            let last = (from == 0).then(|| Arc::clone(&self.last));
             let (late, on_time) = channel::<(Instant, Vec<u8>)>();
             thread::spawn(move || {
                 let mut datagram = vec![0; 65_536];
                 while let Ok(length) = incoming.recv(&mut datagram) {
+                    if let Some(last) = &last {
+                        *last.lock().unwrap() = datagram[..length].to_vec();
+                    }
                     late.send((Instant::now() + delay, datagram[..length].to_vec()))
                         .ok();
                 }

@@ -62,6 +62,19 @@ impl Server {
         matches!(self.topology, Topology::Cluster(_))
     }
 
+    /// The TCP ports by which it is reached: none of a Unix socket. Absent where there are several servers, whose ports
+    /// are known only when they are asked.
+    pub fn ports(&self) -> Option<Vec<u16>> {
+        match (&self.topology, self.topology.address()) {
+            (
+                Topology::Single(_),
+                Some(ConnectionAddr::Tcp(_, port) | ConnectionAddr::TcpTls { port, .. }),
+            ) => Some(vec![*port]),
+            (Topology::Single(_), Some(ConnectionAddr::Unix(_))) => Some(Vec::new()),
+            _ => None,
+        }
+    }
+
     /// Connects, in bounded time; a request is given up after `response_timeout`.
     pub async fn connect(&self, response_timeout: Duration) -> Result<Connection, Error> {
         self.open(response_timeout)

@@ -14,15 +14,22 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 35] = [
+pub const KEYS: [&str; 50] = [
+    "auth_algorithm",
+    "auth_audience",
+    "auth_key",
+    "auth_key_file",
     "bind",
     "ice_servers",
     "id",
     "insecure",
     "launcher_bind",
     "launcher_port",
+    "max_connections_per_address",
+    "max_connections_per_tenant",
     "max_cpu_percent",
     "max_open_files",
+    "max_requests_per_second",
     "max_session_memory_mib",
     "max_sessions",
     "max_worker_memory_mib",
@@ -32,17 +39,24 @@ pub const KEYS: [&str; 35] = [
     "model",
     "model_dir",
     "models",
+    "origins",
     "pipelines",
     "port",
     "public_ip",
+    "readable",
     "redis_host",
     "redis_password",
     "redis_port",
     "redis_url",
+    "sandbox",
     "shards",
     "signaling",
     "stall_limit_secs",
     "start_limit_secs",
+    "tls",
+    "tls_cert",
+    "tls_key",
+    "trusted_proxies",
     "turn_secret",
     "turn_secret_file",
     "turn_ttl_secs",
@@ -50,6 +64,7 @@ pub const KEYS: [&str; 35] = [
     "ui_dir",
     "worker_pipeline",
     "workers",
+    "writable",
 ];
 
 /// The program's arguments, completed from environment and file. Ends the program with words if they are wrong.

@@ -9,6 +9,7 @@ use sightline_protocol::rest::{SessionState, SessionView};
 use sightline_protocol::rpc::{Drops, Exit, SessionPhase};
 use sightline_protocol::{ErrorId, Failure};
 
+use crate::hub::About;
 use crate::journey::Journey;
 use crate::session::Freshness;
 
@@ -53,12 +54,13 @@ impl Record {
         self.freshness = Freshness::default();
     }
 
-    pub(super) fn new(id: String, pipeline: String, launcher: String, now: u64) -> Self {
+    pub(super) fn new(about: &About, pipeline: String, now: u64) -> Self {
         Self {
             view: SessionView {
-                id,
+                id: about.session.clone(),
+                tenant: about.tenant.to_string(),
                 pipeline,
-                launcher,
+                launcher: about.launcher.to_string(),
                 state: SessionState::Queued,
                 created_us: now,
                 started_us: None,
@@ -292,7 +294,12 @@ mod tests {
     const SECOND: u64 = 1_000_000;
 
     fn record() -> Record {
-        Record::new("a".into(), "uri-detect".into(), "svc:mb:x".into(), 0)
+        let about = About {
+            session: "a".into(),
+            tenant: "t".into(),
+            launcher: sightline_protocol::inventa::ServiceName::new("mb", "x"),
+        };
+        Record::new(&about, "uri-detect".into(), 0)
     }
 
     fn header(seq: u64, captured: Option<u64>) -> PredictionHeader {

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -20,12 +21,15 @@ use super::problem::Refusal;
 use super::request::Request;
 use super::{fresh, sessions};
 use crate::Services;
+use crate::auth::Caller;
 use crate::book::{News, Told};
+use crate::limits::Held;
 use crate::metrics;
 
 pub(super) const MEDIA_TYPE: &str = "text/event-stream";
 
 struct Follower {
+    caller: Caller,
     services: Arc<Services>,
     session: String,
     pending: VecDeque<Event>,
@@ -33,10 +37,13 @@ struct Follower {
     news: Option<broadcast::Receiver<News>>,
     /// One of the connections that the server may have.
     _permit: OwnedSemaphorePermit,
+    /// One of those that its address and its tenant may have.
+    _held: (Held<IpAddr>, Held<Arc<str>>),
 }
 
 pub(super) fn predictions(
     services: &Arc<Services>,
+    caller: &Caller,
     session: &str,
     request: &Request,
 ) -> Result<Response, Refusal> {
@@ -45,9 +52,9 @@ pub(super) fn predictions(
         .and_then(|number| number.parse::<u64>().ok());
     let following = services
         .book
-        .follow(session, after)
+        .follow(caller, session, after)
         .ok_or_else(|| sessions::unknown(session))?;
-    let seen = sessions::view(services, session)?;
+    let seen = sessions::view(services, caller, session)?;
     // The end itself was the last event that the client got: 204 tells it to come no more.
     if following.news.is_none() && after.is_some_and(|after| after > seen.frames) {
         return Ok(fresh(StatusCode::NO_CONTENT));
@@ -55,12 +62,18 @@ pub(super) fn predictions(
     let permit = Arc::clone(&services.connections)
         .try_acquire_owned()
         .map_err(|_| Failure::new(ErrorId::TooManySessions, "too many connections; try again later"))?;
+    let held = (
+        services.limits.connection(request.client)?,
+        services.limits.follower(caller.tenant())?,
+    );
     let mut follower = Follower {
+        caller: caller.clone(),
         services: Arc::clone(services),
         session: session.to_owned(),
         pending: following.past.iter().map(prediction).collect(),
         news: following.news,
         _permit: permit,
+        _held: held,
     };
     if follower.news.is_none() {
         follower.over();
@@ -99,7 +112,7 @@ impl Follower {
     /// The last event: the session as it ended.
     fn over(&mut self) {
         self.news = None;
-        if let Some(view) = self.services.book.view(&self.session) {
+        if let Some(view) = self.services.book.view(&self.caller, &self.session) {
             let data = serde_json::to_string(&view).unwrap_or_default();
             let number = view.frames + 1;
             self.pending

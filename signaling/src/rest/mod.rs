@@ -19,16 +19,18 @@ mod routes;
 mod sessions;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde::Serialize;
 use sightline_protocol::rest::PipelineView;
 use sightline_protocol::rpc::PipelineInfo;
-use warp::http::header::CACHE_CONTROL;
+use warp::http::header::{ALLOW, CACHE_CONTROL};
+use warp::http::{HeaderValue, Method, StatusCode};
 use warp::reply::{Reply, Response};
 
-use crate::Services;
+use crate::auth::{Access, Scope};
 use crate::session::Bucket;
+use crate::{Services, origin};
 use problem::Refusal;
 use request::Request;
 use routes::Operation;
@@ -48,7 +50,19 @@ pub(crate) async fn answer(services: Arc<Services>, request: Request) -> Respons
 }
 
 async fn perform(services: &Arc<Services>, request: Request) -> Result<Response, Refusal> {
+    if request.method == Method::OPTIONS {
+        return preflight(&request.path);
+    }
     let (operation, name) = routes::find(&request.method, &request.path)?;
+    // The document says nothing of anybody.
+    let caller = match operation {
+        Operation::Document => Access::Open.caller(None, SystemTime::now())?,
+        _ => request.caller.clone()?,
+    };
+    caller.require(match operation {
+        Operation::Start | Operation::Stop => Scope::Publish,
+        _ => Scope::View,
+    })?;
     let accepted = match operation {
         Operation::Predictions => events::MEDIA_TYPE,
         _ => request::JSON,
@@ -57,20 +71,31 @@ async fn perform(services: &Arc<Services>, request: Request) -> Result<Response,
     match operation {
         Operation::Pipelines => Ok(fresh_json(&services.launchers.pipelines().await?)),
         Operation::Pipeline => Ok(fresh_json(&describe(services, &name).await?)),
-        Operation::Start => sessions::start(services, request).await,
+        Operation::Start => sessions::start(services, request, &caller).await,
         Operation::Sessions => {
             services.launchers.ask_drops().await;
-            Ok(fresh_json(&services.book.views()))
+            Ok(fresh_json(&services.book.views(&caller)))
         }
         Operation::Session => {
             services.launchers.ask_drops().await;
-            Ok(fresh_json(&sessions::view(services, &name)?))
+            Ok(fresh_json(&sessions::view(services, &caller, &name)?))
         }
-        Operation::Stop => Ok(fresh_json(&sessions::stop(services, &name).await?)),
-        Operation::Predictions => events::predictions(services, &name, &request),
+        Operation::Stop => Ok(fresh_json(&sessions::stop(services, &caller, &name).await?)),
+        Operation::Predictions => events::predictions(services, &caller, &name, &request),
         Operation::Workers => Ok(fresh_json(&services.launchers.workers().await?)),
         Operation::Document => Ok(warp::reply::json(&openapi::document()).into_response()),
     }
+}
+
+/// A browser asks what a page of another origin may do.
+fn preflight(path: &str) -> Result<Response, Refusal> {
+    let methods = routes::methods(path)?;
+    let mut response = fresh(StatusCode::NO_CONTENT);
+    if let Ok(methods) = HeaderValue::try_from(methods) {
+        response.headers_mut().extend(origin::preflight(&methods));
+        response.headers_mut().insert(ALLOW, methods);
+    }
+    Ok(response)
 }
 
 async fn describe(services: &Services, name: &str) -> Result<PipelineView, Refusal> {

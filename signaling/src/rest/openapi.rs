@@ -33,7 +33,12 @@ pub(super) fn document() -> Value {
         },
         "servers": [{ "url": "/" }],
         "paths": paths,
-        "components": { "schemas": writer.schemas.take_definitions(true) },
+        "components": {
+            "schemas": writer.schemas.take_definitions(true),
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
+        },
+        // Where there is authentication; else none is needed.
+        "security": [{ "token": [] }, {}],
     })
 }
 
@@ -175,7 +180,7 @@ impl Writer {
     fn problems(&mut self, statuses: &[u16]) -> Map<String, Value> {
         let schema = self.schemas.subschema_for::<Problem>();
         let mut all = statuses.to_vec();
-        all.extend([406, 500]);
+        all.extend([401, 403, 406, 429, 500]);
         all.into_iter()
             .map(|status| {
                 let mut response = json!({
@@ -215,7 +220,9 @@ fn words(status: u16) -> &'static str {
         413 => "The body is too long",
         415 => "The body is not declared as JSON",
         422 => "The body asks for something that cannot be; `errors` names each part",
-        429 => "Too many sessions are being started",
+        401 => "There is no token, or not a good one",
+        403 => "The token's scope, or the page's origin, does not allow it",
+        429 => "Too many requests, or starts of sessions",
         503 => "No launcher has room, or one is needed and not there",
         _ => "A fault on the server's side",
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use sightline_protocol::rest::{Flaw, PROBLEM_PREFIX, Problem};
 use sightline_protocol::{ErrorId, Failure};
-use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use warp::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use warp::http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
@@ -24,6 +24,8 @@ pub(crate) struct Refusal {
     retry_after_secs: Option<u32>,
     /// The methods that the address takes.
     allow: Option<String>,
+    /// What would let the caller in (RFC 6750).
+    challenge: bool,
 }
 
 impl Refusal {
@@ -35,6 +37,7 @@ impl Refusal {
             errors: Vec::new(),
             retry_after_secs: None,
             allow: None,
+            challenge: false,
         }
     }
 
@@ -77,6 +80,10 @@ impl Refusal {
         if let Some(allow) = self.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
             response.headers_mut().insert(ALLOW, allow);
         }
+        if self.challenge {
+            let bearer = HeaderValue::from_static("Bearer realm=\"sightline\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+        }
         response
     }
 }
@@ -86,6 +93,7 @@ impl From<Failure> for Refusal {
         let (status, retry_after_secs) = status(failure.id);
         Self {
             id: Cow::Borrowed(failure.id.as_str()),
+            challenge: failure.id == ErrorId::Unauthenticated,
             retry_after_secs: retry_after_secs.map(|usual| failure.retry_after_secs.unwrap_or(usual)),
             ..Self::new(status, "", failure.message)
         }
@@ -99,6 +107,8 @@ fn status(id: ErrorId) -> (StatusCode, Option<u32>) {
         ErrorId::UnknownPipeline | ErrorId::UnknownSession | ErrorId::UnknownTenant => {
             (StatusCode::NOT_FOUND, None)
         }
+        ErrorId::Unauthenticated => (StatusCode::UNAUTHORIZED, None),
+        ErrorId::Forbidden => (StatusCode::FORBIDDEN, None),
         ErrorId::SessionEnded => (StatusCode::CONFLICT, None),
         ErrorId::RateLimited => (StatusCode::TOO_MANY_REQUESTS, Some(1)),
         ErrorId::NoLauncher | ErrorId::NoWorker | ErrorId::TooManySessions | ErrorId::ServerStopping => {

@@ -1,6 +1,7 @@
 //! What a request must be like: its media types, the size and pace of its body.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use warp::http::header::{ACCEPT, CONTENT_TYPE};
 use warp::http::{HeaderMap, Method, StatusCode};
 
 use super::problem::Refusal;
+use crate::auth::Caller;
 
 pub(crate) const JSON: &str = "application/json";
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -29,6 +31,12 @@ pub(crate) struct Request {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
+    /// Where it comes from.
+    pub(crate) client: IpAddr,
+    /// The client speaks TLS.
+    pub(crate) secure: bool,
+    /// Who asks; not every request needs to say it.
+    pub(crate) caller: Result<Caller, Failure>,
 }
 
 pub(crate) fn body<B: Buf>(pieces: impl Stream<Item = Result<B, warp::Error>> + Send + 'static) -> Body {

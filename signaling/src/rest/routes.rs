@@ -40,9 +40,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<(Operation, String), R
         .filter_map(|(method, template, operation)| Some((method, *operation, variable(template, path)?)))
         .collect();
     if there.is_empty() {
-        return Err(Refusal::not_found(
-            "there is nothing at this address; /api/v1/openapi.json says what there is",
-        ));
+        return Err(nothing());
     }
     // HEAD is GET without the body, which the HTTP server leaves out.
     let wanted = if *method == Method::HEAD {
@@ -53,14 +51,33 @@ pub(super) fn find(method: &Method, path: &str) -> Result<(Operation, String), R
     let found = there.iter().find(|(method, ..)| *method == wanted);
     found
         .map(|(_, operation, variable)| (*operation, (*variable).to_owned()))
-        .ok_or_else(|| {
-            let mut allow: Vec<_> = there.iter().map(|(method, ..)| method.as_str()).collect();
-            if allow.contains(&"GET") {
-                allow.push("HEAD");
-            }
-            allow.sort_unstable();
-            Refusal::method_not_allowed(allow.join(", "))
-        })
+        .ok_or_else(|| Refusal::method_not_allowed(list(there.iter().map(|(method, ..)| *method))))
+}
+
+/// What an address takes.
+pub(super) fn methods(path: &str) -> Result<String, Refusal> {
+    let there = ROUTES
+        .iter()
+        .filter(|(_, template, _)| variable(template, path).is_some());
+    let methods = list(there.map(|(method, ..)| method));
+    if methods.is_empty() {
+        Err(nothing())
+    } else {
+        Ok(methods)
+    }
+}
+
+fn list<'a>(methods: impl Iterator<Item = &'a Method>) -> String {
+    let mut allow: Vec<_> = methods.map(Method::as_str).collect();
+    if allow.contains(&"GET") {
+        allow.push("HEAD");
+    }
+    allow.sort_unstable();
+    allow.join(", ")
+}
+
+fn nothing() -> Refusal {
+    Refusal::not_found("there is nothing at this address; /api/v1/openapi.json says what there is")
 }
 
 /// What stands in the path for the template's variable, or an empty text if it has none; `None` if they do not fit.

@@ -13,12 +13,16 @@ use warp::reply::{Reply, Response};
 use super::problem::Refusal;
 use super::request::Request;
 use super::{fresh, params, pipeline};
+use crate::auth::Caller;
 use crate::keeper::{self, Begun, Wanted};
 use crate::session::Placement;
 use crate::{Services, traces};
 
-pub(super) fn view(services: &Services, session: &str) -> Result<SessionView, Refusal> {
-    services.book.view(session).ok_or_else(|| unknown(session).into())
+pub(super) fn view(services: &Services, caller: &Caller, session: &str) -> Result<SessionView, Refusal> {
+    services
+        .book
+        .view(caller, session)
+        .ok_or_else(|| unknown(session).into())
 }
 
 pub(super) fn unknown(session: &str) -> Failure {
@@ -27,11 +31,16 @@ pub(super) fn unknown(session: &str) -> Failure {
 }
 
 /// 201 with the session's address, while its process is starting.
-pub(super) async fn start(services: &Arc<Services>, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn start(
+    services: &Arc<Services>,
+    request: Request,
+    caller: &Caller,
+) -> Result<Response, Refusal> {
     let traceparent = request.header("traceparent").map(str::to_owned);
     let wanted = read(&request.json_body().await?)?;
     check(services, &wanted).await?;
     let wanted = Wanted {
+        tenant: Arc::clone(caller.tenant()),
         pipeline: wanted.pipeline,
         kind: PipelineKind::Source,
         params: wanted.params,
@@ -39,7 +48,7 @@ pub(super) async fn start(services: &Arc<Services>, request: Request) -> Result<
     };
     let Begun { session, .. } = keeper::begin(services, wanted).await.map_err(params::refused)?;
     traces::link(&session, traceparent.as_deref());
-    let view = view(services, &session)?;
+    let view = view(services, caller, &session)?;
     let reply = warp::reply::with_status(warp::reply::json(&view), StatusCode::CREATED);
     let address = format!("/api/v1/sessions/{session}");
     Ok(fresh(warp::reply::with_header(reply, LOCATION, address)).into_response())
@@ -93,8 +102,12 @@ async fn check(services: &Services, wanted: &SessionRequest) -> Result<(), Refus
 }
 
 /// Ends the session if it has not ended, and says how it is now.
-pub(super) async fn stop(services: &Services, session: &str) -> Result<SessionView, Refusal> {
-    let seen = view(services, session)?;
+pub(super) async fn stop(
+    services: &Services,
+    caller: &Caller,
+    session: &str,
+) -> Result<SessionView, Refusal> {
+    let seen = view(services, caller, session)?;
     let launcher = services.book.launcher(session);
     if let (false, Some(launcher)) = (seen.state.is_final(), launcher) {
         services.book.stopping(session);
@@ -102,7 +115,7 @@ pub(super) async fn stop(services: &Services, session: &str) -> Result<SessionVi
         keeper::end(services, session, &placement).await?;
         services.book.abort(session);
     }
-    view(services, session)
+    view(services, caller, session)
 }
 
 #[cfg(test)]

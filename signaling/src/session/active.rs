@@ -1,5 +1,6 @@
 //! What is known of a session while there is one.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use sightline_protocol::rpc::{IceCandidate, SessionPhase};
@@ -9,6 +10,7 @@ use super::{Action, Freshness, Placement};
 
 pub(super) struct Active {
     pub(super) id: String,
+    pub(super) tenant: Arc<str>,
     pub(super) join: Join,
     /// The client made the offer.
     pub(super) client_offers: bool,

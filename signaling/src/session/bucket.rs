@@ -23,14 +23,23 @@ impl Bucket {
 
     /// Takes one token; false if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gained).min(self.burst);
+        self.tokens = self.filled_by(now);
         self.filled = now;
         let enough = self.tokens >= 1.0;
         if enough {
             self.tokens -= 1.0;
         }
         enough
+    }
+
+    /// Nobody has taken any for long.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.filled_by(now) >= self.burst
+    }
+
+    fn filled_by(&self, now: Instant) -> f64 {
+        let gained = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
+        (self.tokens + gained).min(self.burst)
     }
 
     /// How long until there is a token, if none is taken.

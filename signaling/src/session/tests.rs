@@ -6,6 +6,8 @@ use sightline_ice::{IceServers, Secret};
 use sightline_protocol::inventa::ServiceName;
 
 use super::*;
+use crate::auth::token::{MAX_LIFE, Verifier, mint};
+use crate::auth::{Access, Scope};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -17,6 +19,16 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        let access = Access::Open;
+        let caller = access.caller(None, SystemTime::UNIX_EPOCH).ok();
+        Self::with(access, caller)
+    }
+
+    fn with(access: Access, caller: Option<Caller>) -> Self {
+        Self::with_clock(access, caller, || SystemTime::UNIX_EPOCH)
+    }
+
+    fn with_clock(access: Access, caller: Option<Caller>, wall_clock: fn() -> SystemTime) -> Self {
         let settings = Arc::new(Settings {
             reply_to: "svc:sgn:test".into(),
             ice_servers: IceServers::new(
@@ -25,7 +37,8 @@ impl Scene {
                 Duration::from_secs(600),
             )
             .unwrap(),
-            wall_clock: || SystemTime::UNIX_EPOCH,
+            access,
+            wall_clock,
         });
         let now = Instant::now();
         let mut ids = 0;
@@ -33,7 +46,7 @@ impl Scene {
             ids += 1;
             format!("s{ids}")
         };
-        let (session, greeting) = Session::new(settings, 7, new_id, now);
+        let (session, greeting) = Session::new(settings, 7, caller, new_id, now);
         assert_eq!(
             sent(&greeting),
             [json!({"type": "Welcome", "data": {"id": 7, "message": "Welcome!"}})]
@@ -751,4 +764,74 @@ fn an_offer_without_protocol_2_is_not_looked_at() {
         ),
         "{actions:?}"
     );
+}
+
+const SECRET: &[u8] = b"a secret of tests that is long enough";
+
+/// The scene's clock stands at the beginning of time.
+fn token(tenant: &str, scope: Scope) -> String {
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    let key = (jsonwebtoken::Algorithm::HS256, &key);
+    mint(key, "sightline", tenant, scope, MAX_LIFE, SystemTime::UNIX_EPOCH).unwrap()
+}
+
+fn guarded() -> Access {
+    let key = jsonwebtoken::DecodingKey::from_secret(SECRET);
+    Access::Tokens(Arc::new(Verifier::new(
+        jsonwebtoken::Algorithm::HS256,
+        key,
+        "sightline",
+    )))
+}
+
+fn join(tenant: &str, token: Option<String>) -> Value {
+    json!({"type": "Join", "data": {"tenantId": tenant, "token": token, "protocol": 2}})
+}
+
+#[test]
+fn a_client_without_a_token_is_turned_away() {
+    let mut scene = Scene::with(guarded(), None);
+    let actions = scene.client(join("a", None));
+    assert_eq!(sent(&actions)[0]["data"]["id"], "unauthenticated");
+    assert!(matches!(actions[1], Action::Close { code: 1008, .. }));
+
+    // Or says nothing, within three seconds.
+    let mut scene = Scene::with(guarded(), None);
+    assert!(scene.wait(Duration::from_millis(2900)).is_empty());
+    scene.wait(Duration::from_millis(200));
+    assert!(scene.session.is_closed());
+}
+
+#[test]
+fn a_token_opens_its_own_tenant_only() {
+    for (tenant, scope, wanted, placed) in [
+        ("a", Scope::Publish, "a", Some("a")),
+        ("a", Scope::Publish, "", Some("a")),
+        ("a", Scope::Publish, "b", None),
+        ("a", Scope::View, "a", None),
+        ("a", Scope::Admin, "b", Some("b")),
+    ] {
+        let caller = guarded()
+            .caller(Some(&token(tenant, scope)), SystemTime::UNIX_EPOCH)
+            .ok();
+        for mut scene in [Scene::with(guarded(), None), Scene::with(guarded(), caller)] {
+            let shown = scene.session.caller.is_none().then(|| token(tenant, scope));
+            let actions = scene.client(join(wanted, shown));
+            match (placed, &actions[..]) {
+                (Some(expected), [Action::Place { tenant, .. }]) => assert_eq!(**tenant, *expected),
+                (None, [Action::Send(_)]) => assert_eq!(sent(&actions)[0]["data"]["id"], "forbidden"),
+                _ => panic!("{scope:?} of {tenant} for {wanted}: {actions:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_later_session_needs_a_token_that_is_still_good() {
+    let token = token("a", Scope::Publish);
+    let caller = guarded().caller(Some(&token), SystemTime::UNIX_EPOCH).ok();
+    let mut scene = Scene::with_clock(guarded(), caller, || SystemTime::UNIX_EPOCH + 2 * MAX_LIFE);
+    let actions = scene.client(join("a", None));
+    assert_eq!(sent(&actions)[0]["data"]["id"], "unauthenticated");
+    assert!(scene.session.is_closed());
 }

@@ -1,5 +1,6 @@
 //! What goes into the state machine, and what comes out.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use sightline_ice::IceServers;
@@ -8,6 +9,8 @@ use sightline_protocol::prediction::PredictionHeader;
 use sightline_protocol::rpc::{IceCandidate, SessionPhase, SessionStart};
 use sightline_protocol::ws::ServerMessage;
 use sightline_protocol::{ErrorId, Failure};
+
+use crate::auth::Access;
 
 /// Which launcher a session runs on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +98,7 @@ pub enum Action {
     /// Check the tenant and find a launcher: [`Event::Placed`].
     Place {
         session: String,
-        tenant: String,
+        tenant: Arc<str>,
         pipeline: String,
         /// The client made an offer, which not every launcher can answer.
         client_offers: bool,
@@ -103,6 +106,7 @@ pub enum Action {
     /// Listen for the session's predictions and for its launcher's events.
     Open {
         session: String,
+        tenant: Arc<str>,
         pipeline: String,
         placement: Placement,
     },
@@ -140,6 +144,7 @@ pub struct Settings {
     /// Our own name, for the launcher's events.
     pub reply_to: String,
     pub ice_servers: IceServers,
+    pub access: Access,
     /// The time of day, until which credentials are good.
     pub wall_clock: fn() -> SystemTime,
 }

@@ -10,7 +10,7 @@ use warp::reply::Response;
 
 use super::resource::Door;
 use super::{Protocol, VIEWER_PIPELINE, address, headers};
-
+use crate::auth::Caller;
 use crate::keeper::{self, Peer, Wanted};
 use crate::rest::problem::Refusal;
 use crate::rest::request::{Query, Request};
@@ -21,10 +21,11 @@ use crate::{Services, traces};
 pub(super) async fn begin(
     services: &Arc<Services>,
     mut request: Request,
+    caller: &Caller,
     protocol: Protocol,
     name: &str,
 ) -> Result<Response, Refusal> {
-    let (endpoint, said) = (request.path.clone(), request.headers.clone());
+    let (endpoint, said, secure) = (request.path.clone(), request.headers.clone(), request.secure);
     let query = std::mem::take(&mut request.query);
     let body = request
         .text(headers::SDP, sdp::MAX_SDP_BYTES, ErrorId::BadSdp)
@@ -43,13 +44,14 @@ pub(super) async fn begin(
             (name.to_owned(), PipelineKind::Session, params, None)
         }
         Protocol::Whep => {
-            watching(services, name).await?;
+            watching(services, caller, name).await?;
             let params = Params::from([("session".to_owned(), name.into())]);
             let watched = Some(name.to_owned());
             (VIEWER_PIPELINE.to_owned(), PipelineKind::Viewer, params, watched)
         }
     };
     let wanted = Wanted {
+        tenant: Arc::clone(caller.tenant()),
         pipeline,
         kind,
         params,
@@ -58,7 +60,7 @@ pub(super) async fn begin(
     let begun = keeper::begin(services, wanted).await.map_err(params::refused)?;
     let traceparent = said.get("traceparent").and_then(|value| value.to_str().ok());
     traces::link(&begun.session, traceparent);
-    let location = address::location(&said, &endpoint, &begun.session);
+    let location = address::location(&said, secure, &endpoint, &begun.session);
     let answer = begun.answer.unwrap_or_default();
     let mut response = fresh(warp::reply::with_status(answer, StatusCode::CREATED));
     let ice_servers = services
@@ -109,8 +111,11 @@ async fn publishing(services: &Services, name: &str, query: Query) -> Result<Par
 }
 
 /// There is such a session now, and it has a picture to show.
-async fn watching(services: &Services, session: &str) -> Result<(), Refusal> {
-    let view = services.book.view(session).filter(|view| !view.state.is_final());
+async fn watching(services: &Services, caller: &Caller, session: &str) -> Result<(), Refusal> {
+    let view = services
+        .book
+        .view(caller, session)
+        .filter(|view| !view.state.is_final());
     let view = view.ok_or_else(|| {
         let words = format!("no session has the id `{session}` now: there is nothing to watch");
         Failure::new(ErrorId::UnknownSession, words)

@@ -1,28 +1,17 @@
 //! What is said beside the bodies: cross-origin requests, ICE servers, preconditions.
 
 use sightline_protocol::ws::IceServer;
-use warp::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, IF_MATCH,
-};
+use warp::http::header::{ALLOW, IF_MATCH};
 use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::address::Address;
+use crate::origin;
 use crate::rest::problem::Refusal;
 
 pub(super) const SDP: &str = "application/sdp";
 pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
-
-/// A page of any origin may publish and watch: nothing here rests on cookies.
-pub(super) fn allow_any_origin(headers: &mut HeaderMap) {
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("Location, ETag, Link, Accept-Patch, Retry-After"),
-    );
-}
 
 /// The answer to OPTIONS.
 pub(super) fn preflight(address: &Address) -> HeaderMap {
@@ -31,16 +20,9 @@ pub(super) fn preflight(address: &Address) -> HeaderMap {
         Address::Endpoint { .. } => (ACCEPT_POST, HeaderValue::from_static(SDP)),
         Address::Resource { .. } => (ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT)),
     };
-    HeaderMap::from_iter([
-        takes,
-        (ALLOW, methods.clone()),
-        (ACCESS_CONTROL_ALLOW_METHODS, methods),
-        (
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("Authorization, Content-Type, If-Match"),
-        ),
-        (ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("3600")),
-    ])
+    let mut headers = origin::preflight(&methods);
+    headers.extend([takes, (ALLOW, methods)]);
+    headers
 }
 
 /// One `Link` for each address of each server.

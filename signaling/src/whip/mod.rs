@@ -19,6 +19,7 @@ use warp::http::{HeaderMap, Method, StatusCode};
 use warp::reply::{Reply, Response};
 
 use crate::Services;
+use crate::auth::Scope;
 use crate::rest::fresh;
 use crate::rest::problem::Refusal;
 use crate::rest::request::Request;
@@ -38,11 +39,9 @@ pub(crate) enum Protocol {
 }
 
 pub(crate) async fn answer(services: Arc<Services>, request: Request, protocol: Protocol) -> Response {
-    let mut response = perform(&services, request, protocol)
+    perform(&services, request, protocol)
         .await
-        .unwrap_or_else(Refusal::into_response);
-    headers::allow_any_origin(response.headers_mut());
-    response
+        .unwrap_or_else(Refusal::into_response)
 }
 
 async fn perform(
@@ -55,11 +54,18 @@ async fn perform(
     if request.method == Method::OPTIONS {
         return Ok(nothing(headers::preflight(&address)));
     }
+    let caller = request.caller.clone()?;
+    caller.require(match protocol {
+        Protocol::Whip => Scope::Publish,
+        Protocol::Whep => Scope::View,
+    })?;
     match (&address, request.method.as_str()) {
-        (Address::Endpoint { name }, "POST") => endpoint::begin(services, request, protocol, name).await,
+        (Address::Endpoint { name }, "POST") => {
+            endpoint::begin(services, request, &caller, protocol, name).await
+        }
         (Address::Endpoint { .. }, "GET" | "HEAD") => Ok(nothing(HeaderMap::new())),
         (Address::Resource { endpoint, id }, method) => {
-            let known = services.resources.find(id, endpoint);
+            let known = services.resources.find(&caller, id, endpoint);
             let known = known.ok_or_else(|| unknown(id))?;
             match method {
                 "PATCH" => resource::trickle(services, request, id, known).await,
@@ -70,6 +76,13 @@ async fn perform(
         }
         _ => Err(Refusal::method_not_allowed(address.methods().to_owned())),
     }
+}
+
+/// What a client says beside its body, for the fuzz targets.
+pub(crate) fn fuzz_headers(headers: &HeaderMap) {
+    let location = address::location(headers, true, "/whip/a", "1");
+    assert!(location.ends_with("/whip/a/1") && warp::http::HeaderValue::try_from(location).is_ok());
+    headers::check_if_match(headers, "\"e1\"").ok();
 }
 
 /// 204 with these headers.

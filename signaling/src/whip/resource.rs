@@ -1,7 +1,7 @@
 //! A session's own address: its client trickles candidates to it, and ends it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sightline_protocol::ErrorId;
 use sightline_protocol::rpc::SessionPhase;
@@ -9,6 +9,7 @@ use warp::http::{HeaderMap, StatusCode};
 use warp::reply::{Reply, Response};
 
 use super::{headers, nothing};
+use crate::auth::Caller;
 use crate::rest::fresh;
 use crate::rest::problem::Refusal;
 use crate::rest::request::Request;
@@ -36,12 +37,18 @@ impl Door {
 #[derive(Debug, Clone)]
 pub(crate) struct Resource {
     door: Door,
+    /// Whose it is.
+    tenant: Arc<str>,
     placement: Placement,
 }
 
 impl Resource {
-    pub(crate) fn new(door: Door, placement: Placement) -> Self {
-        Self { door, placement }
+    pub(crate) fn new(door: Door, tenant: Arc<str>, placement: Placement) -> Self {
+        Self {
+            door,
+            tenant,
+            placement,
+        }
     }
 }
 
@@ -54,9 +61,10 @@ impl Resources {
         self.all().insert(session, resource);
     }
 
-    pub(super) fn find(&self, session: &str, endpoint: &str) -> Option<Resource> {
+    /// As the caller may see it: those of other tenants are not there.
+    pub(super) fn find(&self, caller: &Caller, session: &str, endpoint: &str) -> Option<Resource> {
         let resource = self.all().get(session).cloned();
-        resource.filter(|resource| resource.door.endpoint == endpoint)
+        resource.filter(|resource| resource.door.endpoint == endpoint && caller.sees(&resource.tenant))
     }
 
     pub(crate) fn remove(&self, session: &str) {

@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::SECOND;
 
+#[derive(Debug)]
 pub(crate) struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
@@ -18,12 +21,19 @@ impl Client {
     /// Connects and takes the greeting.
     pub(crate) async fn connect(address: SocketAddr, path: &str) -> Self {
         let url = format!("ws://{address}{path}");
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let request = url.into_client_request().unwrap();
+        Self::with(request).await.unwrap().0
+    }
+
+    /// With headers of one's own; how it was answered, or why it was refused.
+    pub(crate) async fn with(request: Request) -> Result<(Self, Response), String> {
+        let connected = tokio_tungstenite::connect_async(request).await;
+        let (socket, response) = connected.map_err(|error| error.to_string())?;
         let mut client = Self { socket };
         let welcome = client.expect("Welcome").await;
         assert!(welcome["id"].is_u64(), "{welcome}");
         assert_eq!(welcome["message"], "Welcome!");
-        client
+        Ok((client, response))
     }
 
     pub(crate) async fn send(&mut self, kind: &str, data: Value) {

@@ -16,6 +16,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Names are in lower case.
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
@@ -64,12 +65,16 @@ impl Http {
         let status = line.get(9..12).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| std::io::Error::other(format!("no status: {line:?}")))?;
         let headers = read_headers(&mut stream).await?;
-        let answer = Answer { status, headers };
+        let mut answer = Answer {
+            status,
+            headers,
+            body: Vec::new(),
+        };
         let length = answer
             .header("content-length")
             .map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
+        answer.body.resize(length, 0);
+        stream.read_exact(&mut answer.body).await?;
         if answer.header("connection") != Some("close") {
             self.stream = Some(stream);
         }

@@ -5,6 +5,7 @@ pub(crate) mod redis_server;
 
 mod client;
 pub(crate) mod http;
+pub(crate) mod keys;
 pub(crate) mod launcher;
 pub(crate) mod sdp;
 
@@ -16,7 +17,12 @@ pub(crate) use client::Client;
 pub(crate) use launcher::Service;
 use redis_server::RedisServer;
 use sightline_ice::IceServers;
+use signaling::auth::Access;
+use signaling::client::Proxies;
 use signaling::config::Config;
+use signaling::limits::LimitArgs;
+use signaling::origin::Origins;
+use signaling::tls::Tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -33,18 +39,29 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
-        Self::with_ui(Path::new("/nonexistent")).await
+        Self::with(|_| {}).await
     }
 
     pub(crate) async fn with_ui(ui_dir: &Path) -> Self {
+        Self::with(|config| config.ui_dir = ui_dir.to_owned()).await
+    }
+
+    /// With other settings than usual.
+    pub(crate) async fn with(set: impl FnOnce(&mut Config)) -> Self {
         let redis = RedisServer::start();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let config = config(&redis, address, ui_dir.to_owned());
+        let mut config = config(&redis, address);
+        set(&mut config);
+        let is_plain = config.tls.is_none();
         let server = tokio::spawn(signaling::run(config, listener, shutdown.clone()));
         eventually("the server is there", async || {
-            redis.client().get_connection().is_ok() && get(address, "/healthz").await.status == 200
+            let answers = async || match is_plain {
+                true => get(address, "/healthz").await.status == 200,
+                false => TcpStream::connect(address).await.is_ok(),
+            };
+            redis.client().get_connection().is_ok() && answers().await
         })
         .await;
         Self {
@@ -55,9 +72,17 @@ impl Scene {
         }
     }
 
+    pub(crate) async fn with_tls(tls: Option<Tls>) -> Self {
+        Self::with(|config| config.tls = tls).await
+    }
+
     /// With one launcher and one worker, so that sessions are served.
     pub(crate) async fn ready() -> (Self, Service, Service) {
-        let scene = Self::new().await;
+        Self::ready_with(|_| {}).await
+    }
+
+    pub(crate) async fn ready_with(set: impl FnOnce(&mut Config)) -> (Self, Service, Service) {
+        let scene = Self::with(set).await;
         let launcher = Service::launcher(&scene.redis, "test").await;
         let worker = Service::worker(&scene.redis, "test").await;
         eventually("ready", async || scene.get("/readyz").await.status == 200).await;
@@ -97,11 +122,11 @@ impl Drop for Scene {
     }
 }
 
-fn config(redis: &RedisServer, address: SocketAddr, ui_dir: PathBuf) -> Config {
+fn config(redis: &RedisServer, address: SocketAddr) -> Config {
     Config {
         address,
         redis: sightline_service::redis::Server::new(&redis.url()).unwrap(),
-        ui_dir,
+        ui_dir: PathBuf::from("/nonexistent"),
         ice_servers: IceServers::new(
             &["stun:stun.example.org", "turn:alice:secret@turn.example.org"],
             None,
@@ -110,6 +135,15 @@ fn config(redis: &RedisServer, address: SocketAddr, ui_dir: PathBuf) -> Config {
         .unwrap(),
         workers_expected: true,
         id: "test".into(),
+        access: Access::Open,
+        tls: None,
+        limits: LimitArgs {
+            max_connections_per_address: 0,
+            max_connections_per_tenant: 0,
+            max_requests_per_second: 0,
+        },
+        origins: Origins::default(),
+        proxies: Proxies::default(),
     }
 }
 
@@ -143,6 +177,16 @@ pub(crate) async fn publish_to(scene: &Scene, endpoint: &str, offer: &str) -> Pu
     Published::new(
         scene,
         &send(scene.address, "POST", endpoint, headers, offer).await,
+    )
+}
+
+/// The same by somebody with a token.
+pub(crate) async fn publish_with(scene: &Scene, endpoint: &str, token: &str) -> Published {
+    let headers = format!("Authorization: Bearer {token}\r\nContent-Type: application/sdp\r\n");
+    let offer = sdp::offer("sendonly");
+    Published::new(
+        scene,
+        &send(scene.address, "POST", endpoint, &headers, &offer).await,
     )
 }
 

@@ -4,9 +4,10 @@ import { Link } from './link';
 import { Measures } from './measures';
 import { preciseNow } from './precise';
 import type { Prediction } from './prediction';
-import type { Problem } from './protocol';
+import type { ClientMessage, Problem } from './protocol';
 import { Relay } from './relay';
 import { IDLE, reduce, type Command, type Event, type Intent, type SourceKind, type State } from './session';
+import { tokenOf, type TokenSource } from './token';
 
 /** A video that can be sent, and what releases it. */
 export interface Source {
@@ -24,6 +25,8 @@ export interface Picture {
 
 export interface ClientOptions {
   readonly url: URL;
+  /** Where the server wants to know who we are. */
+  readonly token?: TokenSource | undefined;
   /** Resolves to the source, or to why there is none. */
   openSource(kind: SourceKind): Promise<Source | Problem>;
   changed(state: State): void;
@@ -109,7 +112,7 @@ export class Client {
         this.#closeLink();
         break;
       case 'send':
-        this.#link?.send(command.message);
+        if (this.#link) void this.#send(this.#link, command.message);
         break;
       case 'accept-offer':
         if (this.#source) this.#link?.accept(command.sdp, command.iceServers, this.#source.stream, this.#source.track);
@@ -134,6 +137,13 @@ export class Client {
         clearTimeout(this.#timer);
         break;
     }
+  }
+
+  /** Who joins says who it is; what a token says of the tenant counts. */
+  async #send(link: Link, message: ClientMessage): Promise<void> {
+    const token = message.type === 'Join' && this.#options.token ? await tokenOf(this.#options.token) : undefined;
+    if (message.type === 'Join' && token) link.send({ ...message, data: { ...message.data, tenantId: '', token } });
+    else link.send(message);
   }
 
   async #openSource(kind: SourceKind): Promise<void> {

@@ -49,6 +49,7 @@ export type ClientMessage =
       readonly type: 'Join';
       readonly data: {
         readonly tenantId: string;
+        readonly token?: string;
         readonly pipeline: string;
         readonly params: Params;
         readonly protocol: 2;

@@ -5,14 +5,14 @@ import { Measures } from './measures';
 import { preciseNow } from './precise';
 import { parsePrediction, type Prediction } from './prediction';
 import type { Problem } from './protocol';
-import { parseSession, Rest, socketUrl } from './rest';
+import { EventStream } from './event-stream';
+import { parseSession, socketUrl, type Rest } from './rest';
 import { IDLE, retryDelay, type Intent, type State } from './session';
-import { asText, parseJson } from './validate';
+import { parseJson } from './validate';
 import { Viewer } from './whep';
 
 export interface RemoteOptions {
-  /** The server's address; it ends in a slash. */
-  readonly base: URL;
+  readonly rest: Rest;
   changed(state: State): void;
   predicted(prediction: Prediction): void;
   /** The picture of the session that is watched; null when it is gone. */
@@ -32,7 +32,7 @@ export class Remote {
   #state: State = IDLE;
   /** The session that this page has started, to be stopped by it. */
   #own: string | undefined;
-  #events: EventSource | undefined;
+  #events: EventStream | undefined;
   #viewer: Viewer | undefined;
   #forgetClock: (() => void) | undefined;
   #timer: number | undefined;
@@ -41,7 +41,7 @@ export class Remote {
 
   constructor(options: RemoteOptions) {
     this.#options = options;
-    this.#rest = new Rest(options.base);
+    this.#rest = options.rest;
   }
 
   get state(): State {
@@ -89,7 +89,7 @@ export class Remote {
 
   async #watch(session: string, intent: Intent, attempt: number, turn: number): Promise<boolean> {
     const lost = () => this.#lose(intent, attempt, { id: 'ice-failed', message: '' });
-    const viewer = await Viewer.open(this.#whep(session), lost);
+    const viewer = await Viewer.open(this.#rest, session, lost);
     if (turn !== this.#turn) {
       if (viewer instanceof Viewer) viewer.close();
       return false;
@@ -106,7 +106,7 @@ export class Remote {
   /** The picture of what is followed anyway: without it there are still its boxes. */
   async #addPicture(session: string): Promise<void> {
     const turn = this.#turn;
-    const viewer = await Viewer.open(this.#whep(session), () => this.#dropPicture());
+    const viewer = await Viewer.open(this.#rest, session, () => this.#dropPicture());
     if (!(viewer instanceof Viewer)) return;
     if (turn !== this.#turn) return viewer.close();
     this.#viewer = viewer;
@@ -119,33 +119,32 @@ export class Remote {
     this.#options.returned(null);
   }
 
-  #whep(session: string): URL {
-    return new URL(`whep/${encodeURIComponent(session)}`, this.#options.base);
-  }
-
   #follow(session: string, intent: Intent, attempt: number): void {
     // Before the first prediction there is no picture either.
     let awaited = intent.hasPicture;
-    const events = new EventSource(this.#rest.url(`sessions/${encodeURIComponent(session)}/predictions`));
-    this.#events = events;
-    this.#forgetClock = probeClock(socketUrl(this.#options.base), this.#clock);
-    events.onopen = () => this.#set({ name: 'live', intent, attempt, wavering: false });
-    events.onerror = () => this.#lose(intent, attempt, { id: 'server-gone', message: '' });
-    events.addEventListener('prediction', ({ data }) => {
-      const prediction = parsePrediction(parseJson(asText(data) ?? ''));
-      if (!prediction || !this.measures.add(prediction, preciseNow())) return;
-      attempt = 0;
-      if (awaited) void this.#addPicture(session);
-      awaited = false;
-      this.#options.predicted(prediction);
+    this.#forgetClock = probeClock(socketUrl(this.#rest.base), this.#clock);
+    const url = this.#rest.url(`sessions/${encodeURIComponent(session)}/predictions`);
+    this.#events = new EventStream(url, () => this.#rest.authorization(), {
+      opened: () => this.#set({ name: 'live', intent, attempt, wavering: false }),
+      lost: () => this.#lose(intent, attempt, { id: 'server-gone', message: '' }),
+      heard: ({ type, data }) => {
+        if (type === 'end') return this.#ended(data);
+        const prediction = type === 'prediction' ? parsePrediction(parseJson(data)) : undefined;
+        if (!prediction || !this.measures.add(prediction, preciseNow())) return;
+        attempt = 0;
+        if (awaited) void this.#addPicture(session);
+        awaited = false;
+        this.#options.predicted(prediction);
+      },
     });
-    events.addEventListener('end', ({ data }) => {
-      const ended = parseSession(parseJson(asText(data) ?? ''));
-      const problem = ended?.error ?? { id: ended?.state === 'COMPLETED' ? 'completed' : 'session-ended', message: '' };
-      this.#own = undefined;
-      this.#release();
-      this.#set({ name: 'failed', problem });
-    });
+  }
+
+  #ended(data: string): void {
+    const ended = parseSession(parseJson(data));
+    const problem = ended?.error ?? { id: ended?.state === 'COMPLETED' ? 'completed' : 'session-ended', message: '' };
+    this.#own = undefined;
+    this.#release();
+    this.#set({ name: 'failed', problem });
   }
 
   /** A first try that is refused is the user's to judge; a later one meets a server that may still be coming up. */

@@ -1,4 +1,5 @@
 import type { Problem } from './protocol';
+import { authorization, type TokenSource } from './token';
 import { asFields, asNumber, asText, parseJson, type Fields } from './validate';
 
 const PROBLEM_PREFIX = 'urn:sightline:problem:';
@@ -9,9 +10,16 @@ export type Answer = { readonly body: unknown } | { readonly problem: Problem };
 /** The server's REST API below `base`, which ends in a slash. It never throws: what goes wrong is a `problem`. */
 export class Rest {
   readonly base: URL;
+  readonly #token: TokenSource | undefined;
 
-  constructor(base: URL) {
+  constructor(base: URL, token?: TokenSource) {
     this.base = base;
+    this.#token = token;
+  }
+
+  /** The header that says who we are, where the server wants to know. */
+  authorization(): Promise<Record<string, string>> {
+    return authorization(this.#token);
   }
 
   url(path: string): URL {
@@ -33,7 +41,8 @@ export class Rest {
 
   async #ask(path: string, init: RequestInit): Promise<Answer> {
     try {
-      const response = await fetch(this.url(path), { ...init, signal: AbortSignal.timeout(LIMIT_MS) });
+      const headers = { ...init.headers, ...(await this.authorization()) };
+      const response = await fetch(this.url(path), { ...init, headers, signal: AbortSignal.timeout(LIMIT_MS) });
       const text = await response.text();
       return response.ok ? { body: parseJson(text) } : { problem: problemIn(text, response.status) };
     } catch {

@@ -4,6 +4,7 @@ import { detectionsOf, type Detection, type Prediction } from './prediction';
 import type { Params } from './protocol';
 import { socketUrl } from './rest';
 import type { State } from './session';
+import type { TokenSource } from './token';
 import type { Fields } from './validate';
 
 export interface SessionOptions {
@@ -12,6 +13,8 @@ export interface SessionOptions {
   /** A pipeline of kind `session`; `webrtc-detect` unless another is named. */
   readonly pipeline?: string;
   readonly params?: Params;
+  /** Who we are, where the server wants to know: a token, or a function that gets one whenever one is needed. */
+  readonly token?: TokenSource;
   /** An element that plays `source`: with it, detections say which of its frames they belong to. */
   readonly video?: HTMLVideoElement;
 }
@@ -56,6 +59,7 @@ export class SightlineSession extends EventTarget {
     const { source } = options;
     this.#client = new Client({
       url: socketUrl(url),
+      token: options.token,
       openSource: async () => {
         const [track] = source.getVideoTracks();
         return track ? { stream: source, track, close: () => undefined } : { id: 'no-video', message: 'the source has no video track' };

@@ -107,7 +107,7 @@ export class Dashboard {
 
   async #open(id: string, row: SessionRow): Promise<void> {
     this.#viewers.set(id, undefined);
-    const viewer = await Viewer.open(new URL(`whep/${encodeURIComponent(id)}`, this.#rest.base), () => this.#close(id));
+    const viewer = await Viewer.open(this.#rest, id, () => this.#close(id));
     if (!(viewer instanceof Viewer)) return;
     if (!this.#viewers.has(id)) return viewer.close();
     this.#viewers.set(id, viewer);

@@ -8,6 +8,7 @@ import { detectionsOf, type Prediction } from '../client/prediction';
 import { Remote } from '../client/remote';
 import { parseSession, socketUrl, type Listed, type Rest } from '../client/rest';
 import { IDLE, type State } from '../client/session';
+import type { TokenSource } from '../client/token';
 import { openSource } from '../sources/open';
 import { Controls } from './controls';
 import { element, setText } from './dom';
@@ -51,7 +52,7 @@ export class LivePage {
   /** What the server knows of it. */
   #listed: Listed | undefined;
 
-  constructor(rest: Rest, changed: (state: State) => void) {
+  constructor(rest: Rest, token: TokenSource, changed: (state: State) => void) {
     this.#rest = rest;
     this.#changed = changed;
     const heard = {
@@ -62,10 +63,11 @@ export class LivePage {
     this.#client = new Client({
       ...heard,
       url: socketUrl(rest.base),
+      token,
       openSource: (kind) => openSource(kind, this.#controls.choice),
       sourceChanged: (stream) => this.#stage.show(stream),
     });
-    this.#remote = new Remote({ ...heard, base: rest.base });
+    this.#remote = new Remote({ ...heard, rest });
     this.#session = this.#client;
     this.#stage = new Stage(this.#client, this.#filter, (shown) => this.#drawn(shown));
     this.#controls = new Controls(rest, {

@@ -74,6 +74,12 @@ const PROBLEMS: Readonly<Record<string, Words>> = {
   ],
   'unknown-pipeline': ['The server has no pipeline of this name.', 'Choose another pipeline, then press Start.'],
   'invalid-param': ['The pipeline does not take these parameters.', 'Correct them, then press Start.'],
+  unauthenticated: ['The server does not know who you are.', 'Ask whoever runs it for a token, give it to this page, then press Start.'],
+  forbidden: ['You may not do this here.', 'Ask whoever runs the server for a token that allows it.'],
+  'wrong-origin': [
+    'The server does not serve this page.',
+    'Open the server’s own page, or ask whoever runs it to list this page’s origin (SIGHTLINE_ORIGINS).',
+  ],
   'unknown-tenant': ['The server does not know this tenant.', 'Ask whoever runs the server for access.'],
   'session-failed': ['The session failed on the server.', 'Press Start to try again; the server’s log tells more.'],
   'session-ended': ['The server ended the session.', 'Press Start to begin a new one.'],

@@ -79,7 +79,7 @@ async fn start(plan: &Plan, worker: &str, identity: String) -> Result<Process, E
             format!("{error:#}"),
         )),
     };
-    let mut process = plan.spares.take().await.map_err(failed)?;
+    let mut process = plan.spares.take_last().await.map_err(failed)?;
     let start = Start {
         pipeline: plan.pipeline.clone(),
         identity,
