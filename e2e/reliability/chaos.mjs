@@ -3,13 +3,13 @@
 import { sleep, until } from '../support/wait.mjs';
 import { withScene } from './scene.mjs';
 import { Goals, pick, quantile, randomness, round, say, shuffled } from './report.mjs';
-import { lives } from './truth.mjs';
+import { identityOf, lives } from './truth.mjs';
 import { Watch } from './watch.mjs';
 
 const STOPPED_MS = 5000;
 /** What looks after programs starts one again that has died, after so long. */
 const DOWN_MS = 1000;
-/** Until all sessions give boxes again, after the worst. */
+/** For so long is recovery waited for. */
 const RECOVERY_S = 90;
 const KINDS = {
   worker: ['kill', 'stop'],
@@ -66,14 +66,10 @@ async function happen(scene, watch, random, fault) {
       pending.delete(session);
     }
     return pending.size === 0;
-  }).catch((error) => (fault.error = error.message));
+  }).catch(() => {});
   fault.worst_s = pending.size > 0 ? Infinity : round(Math.max(...Object.values(fault.answered_s)));
-  try {
-    await flowing(watch, Math.max(since, Date.now() - 1));
-  } catch (error) {
-    throw new Error(`after ${fault.kind} of ${fault.target}: ${error.message}; ${JSON.stringify(fault)}`);
-  }
-  fault.all_again_s = round((Date.now() - since) / 1000);
+  const again = flowing(watch, Date.now()).then(() => round((Date.now() - since) / 1000));
+  fault.all_again_s = await again.catch(() => Infinity);
   const told = [...new Set(Object.values(fault.told).map(String))];
   say(`  ${fault.kind} ${fault.target}: heard of after ${fault.worst_s} s, all again after ${fault.all_again_s} s${told.map((one) => `; “${one}”`).join('')}`);
 }
@@ -81,19 +77,18 @@ async function happen(scene, watch, random, fault) {
 /** Does it, and writes down since when things can be as they were. */
 async function act(scene, random, fault) {
   const { target, kind } = fault;
-  const pid = pidOf(scene, random, target);
-  fault.pid = pid;
-  scene.hit.add(pid);
+  const hit = processOf(scene, random, target);
+  scene.hit.add(hit.pid);
   if (kind === 'stop') {
-    process.kill(pid, 'SIGSTOP');
+    process.kill(hit.pid, 'SIGSTOP');
     await sleep(STOPPED_MS);
-    if (lives(pid)) process.kill(pid, 'SIGCONT');
+    if (lives(hit)) process.kill(hit.pid, 'SIGCONT');
     fault.since = Date.now();
     return;
   }
   fault.since = Date.now();
   const program = programOf(scene, target);
-  if (kind === 'kill') process.kill(pid, 'SIGKILL');
+  if (kind === 'kill') process.kill(hit.pid, 'SIGKILL');
   else program.kill('SIGTERM');
   if (!program) return;
   await program.ended(15);
@@ -104,10 +99,10 @@ async function act(scene, random, fault) {
   if (target === 'signaling') await scene.startSignaling();
 }
 
-function pidOf(scene, random, target) {
-  if (target in scene.daemons) return scene.daemons[target];
-  const all = target === 'worker' ? [...scene.workerPids.values()] : [...scene.sessionPids.values()];
-  return pick(random, all.filter(lives));
+function processOf(scene, random, target) {
+  if (target in scene.daemons) return identityOf(scene.daemons[target]);
+  const all = target === 'worker' ? scene.workers : scene.sessions;
+  return pick(random, [...all.values()].filter(lives));
 }
 
 function programOf(scene, target) {

@@ -22,6 +22,8 @@ const WAYS = {
 };
 const LIMIT_S = 60;
 const TRIES = 5;
+/** So many sessions come in the time that the slowest end takes. */
+const LINGERING = 30;
 
 /** Packets of those in `cut` go nowhere, in either direction. */
 const FIREWALL = `
@@ -36,11 +38,12 @@ export async function churn({ count = 100, seed }) {
   let figures;
   await withScene({}, async (scene) => {
     execFileSync('nft', ['-f', '-'], { input: FIREWALL });
-    await many(scene, random, WARM_UP);
+    const names = Object.keys(WAYS);
+    await many(scene, ways(random, names.slice(0, 3), WARM_UP));
     const before = await scene.atRest();
-    const first = await many(scene, random, Math.floor(count / 2));
+    const first = await many(scene, ways(random, names, Math.floor(count / 2)));
     const half = await scene.atRest();
-    const second = await many(scene, random, count - Math.floor(count / 2));
+    const second = await many(scene, ways(random, names, count - Math.floor(count / 2)));
     const after = await scene.atRest();
     figures = judge(goals, [...first, ...second], { before, half, after }, scene);
   });
@@ -48,29 +51,32 @@ export async function churn({ count = 100, seed }) {
 }
 
 /** So many sessions, some at a time; of each the way it ended and how long it took to be gone. */
-async function many(scene, random, count) {
-  const names = shuffled(random, Object.keys(WAYS));
+async function many(scene, ways) {
   const ends = [];
   const gone = [];
-  let begun = 0;
   let starting = Promise.resolve();
   const lane = async () => {
-    while (begun < count) {
-      const way = names[begun % names.length];
-      begun += 1;
+    while (ways.length > 0) {
+      const way = ways.shift();
       // One after the other: what is looked at here is what sessions leave, not how fast they come.
       const started = starting.then(() => start(scene, way));
       starting = started.catch(() => {});
       const end = await once(scene, await started, way);
-      const { publisher } = end;
       ends.push(end);
       // Those that nobody says goodbye for take seconds to be missed: meanwhile others begin.
-      gone.push(disappears(scene, publisher, end));
+      gone.push(disappears(scene, end.publisher, end));
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
   await Promise.all(gone);
   return ends;
+}
+
+/** As many ends, of all ways alike, in a random order; those that take long early enough that nobody waits for them alone. */
+function ways(random, names, count) {
+  const all = shuffled(random, Array.from({ length: count }, (_, number) => names[number % names.length]));
+  const place = (way, number) => number - (WAYS[way].limit > 30 ? LINGERING : 0);
+  return all.map((way, number) => [place(way, number), way]).sort(([a], [b]) => a - b).map(([, way]) => way);
 }
 
 /** A publisher whose video flows. A machine that is too busy may refuse one: then it tries again, as a client would. */
@@ -91,10 +97,10 @@ async function start(scene, way) {
 /** One session until it is ended. */
 async function once(scene, publisher, way) {
   const { id } = publisher.last('joined');
-  const pid = await until('the launcher tells of the session', 5, () => scene.sessionPids.get(id));
+  const process = await until('the launcher tells of the session', 20, () => scene.sessions.get(id));
   await sleep(STREAM_MS);
   const { frames } = await scene.api.session(id);
-  const end = { publisher, way, id, pid, frames, ended_at: Date.now() };
+  const end = { publisher, way, id, process, frames, ended_at: Date.now() };
   if (/killed/.test(way)) publisher.kill('SIGKILL');
   else if (/cut/.test(way)) setCut('add', publisher);
   else publisher.kill('SIGTERM');
@@ -109,7 +115,7 @@ function setCut(verb, publisher) {
 /** Waits until nothing of the session is left, and writes down how long that took; `Infinity` if it is not. */
 async function disappears(scene, publisher, end) {
   const isGone = async () => {
-    if (lives(end.pid)) return false;
+    if (lives(end.process)) return false;
     const { ended_us: ended } = await scene.api.session(end.id);
     if (ended === null) return false;
     const keys = await scene.redis(sessionKeys);
@@ -147,7 +153,7 @@ function judge(goals, ends, { before, half, after }, scene) {
     goals.atMost(`${daemon}: threads more`, grown.threads, 0);
     goals.atMost(`${daemon}: MiB more in the second half`, grown.memory_mib_of_second_half, 2);
   }
-  const worker = holdingsOf([...scene.workerPids.values()].at(-1));
+  const worker = holdingsOf([...scene.workers.values()].at(-1).pid);
   say(`  the worker holds ${JSON.stringify(worker)}`);
   return { ...figures, before, half, after };
 }

@@ -1,7 +1,7 @@
 // The reliability suite: `node e2e/reliability/run.mjs [--seed N] [--short] [--result FILE] ROW[:SIZE]…`, as root.
 //
 // Each row starts the real programs in a network namespace of its own, hurts them, and judges by what the kernel, Redis and the
-// publishers say. Without names all rows run. A size is sessions for `churn`, and minutes for the others. The seed makes a run the same
+// publishers say. Without names all rows run. A size is sessions for `churn`, requests for `posts`, and minutes for the others. The seed makes a run the same
 // again. Ends with 1 if a goal was missed.
 
 import { spawn } from 'node:child_process';
@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { withNamespaces } from '../support/namespaces.mjs';
 import { churn } from './churn.mjs';
 import { chaos } from './chaos.mjs';
+import { clock, disk, ports, posts } from './limits.mjs';
 import { poison } from './poison.mjs';
 import { say } from './report.mjs';
 import { slow } from './slow.mjs';
@@ -23,6 +24,10 @@ const ROWS = {
   chaos: { run: (size, seed) => chaos({ minutes: size, seed }), size: 10, short: 1 },
   poison: { run: (size, seed) => poison({ minutes: size, seed }), size: 1, short: 0.5 },
   slow: { run: (size) => slow({ minutes: size }), size: 1, short: 0.5 },
+  ports: { run: () => ports() },
+  posts: { run: (size) => posts({ count: size }), size: 1000, short: 200 },
+  disk: { run: () => disk() },
+  clock: { run: () => clock() },
   soak: { run: (size) => soak({ minutes: size }), size: 10, short: 3 },
 };
 
@@ -74,7 +79,7 @@ async function runRow(named) {
   const { run, size, short } = ROWS[name];
   const wanted = given ? Number(given) : values.short ? short : size;
   const seed = Number(values.seed);
-  say(`${name} (size ${wanted}, seed ${seed})`);
+  say(`${name} (${wanted ? `size ${wanted}, ` : ''}seed ${seed})`);
   const begun = Date.now();
   const { figures, goals } = await run(wanted, seed);
   const result = {

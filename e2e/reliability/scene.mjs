@@ -1,29 +1,36 @@
 // What every row of the suite runs on: the real programs with a Redis of their own, in a network of their own, and publishers.
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Publisher } from '../support/publisher.mjs';
 import { Api } from '../support/rest.mjs';
 import { withServices } from '../support/services.mjs';
 import { shapesVideo } from '../support/shapes-video.mjs';
+import { root } from '../support/system.mjs';
 import { freePort, until } from '../support/wait.mjs';
-import { holdingsOf, sessionKeys, udpPorts, waitingFrames } from './truth.mjs';
+import { holdingsOf, identityOf, sessionKeys, udpPorts, waitingFrames } from './truth.mjs';
 
 const READY_SECONDS = 60;
 
 /** Frames a second that each publisher sends: few enough for a small machine to answer all. */
 export const FPS = 10;
 
-/** Runs `use` with a scene that is ready. */
-export async function withScene({ workers = 1, env = {}, inLauncher = {} } = {}, use) {
+/**
+ * Runs `use` with a scene that is ready. `logTo`: the programs write to this file instead of to us, so that only HTTP and the kernel tell of them.
+ * `clock`: their clock can be set, by `setClock`.
+ */
+export async function withScene({ workers = 1, env = {}, inLauncher = {}, logTo, clock = false } = {}, use) {
   const folder = mkdtempSync(join(tmpdir(), 'sightline-reliability-'));
   try {
+    if (clock) settableClock(folder);
     const video = join(folder, 'shapes.ivf');
     shapesVideo(video, 'avmux_ivf');
     await withServices(async (services) => {
       const scene = new Scene(services, video, env, { SIGHTLINE_WORKERS: String(workers), ...inLauncher }, folder);
       services.heard = (text) => scene.hear(text);
+      if (logTo) services.wrap = (command, args) => ['sh', ['-c', 'exec "$@" >>"$0" 2>&1', logTo, command, ...args]];
       try {
         await scene.startAll();
         await use(scene);
@@ -39,6 +46,24 @@ export async function withScene({ workers = 1, env = {}, inLauncher = {} } = {},
   }
 }
 
+/** Programs that are started from now on see a clock that is off by what `clock` in this folder says. */
+function settableClock(folder) {
+  const library = join(folder, 'set_clock.so');
+  execFileSync('cc', ['-shared', '-fPIC', '-o', library, join(root, 'e2e/support/set_clock.c')]);
+  process.env.LD_PRELOAD = library;
+  process.env.SIGHTLINE_CLOCK = join(folder, 'clock');
+  writeClock(process.env.SIGHTLINE_CLOCK, 0);
+}
+
+function writeClock(path, seconds) {
+  const value = Buffer.alloc(8);
+  value.writeBigInt64LE(BigInt(seconds));
+  // In place: the programs have the file mapped.
+  const file = openSync(path, existsSync(path) ? 'r+' : 'w');
+  writeSync(file, value, 0, 8, 0);
+  closeSync(file);
+}
+
 class Scene {
   services;
   video;
@@ -47,10 +72,10 @@ class Scene {
   launcher;
   api;
   publishers = new Set();
-  /** Process ids by session, of all that ever were. */
-  sessionPids = new Map();
-  /** Process ids of all workers that ever were ready, by name. */
-  workerPids = new Map();
+  /** Processes by session, of all that ever were. */
+  sessions = new Map();
+  /** Processes of all workers that ever were ready, by name. */
+  workers = new Map();
   /** Workers that ended, for whatever reason. */
   restarts = 0;
   /** Process ids of those that a row has hit: they may end as they like. */
@@ -100,11 +125,11 @@ class Scene {
     this.#rest = lines.pop();
     for (const line of lines) {
       const session = /session started session="?([^" ]+)"? .*?pid=(\d+)/.exec(line);
-      if (session) this.sessionPids.set(session[1], Number(session[2]));
+      if (session) this.sessions.set(session[1], identityOf(Number(session[2])));
       const worker = /worker ready worker="?([^" ]+)"? pid=(\d+)/.exec(line);
-      if (worker) this.workerPids.set(worker[1], Number(worker[2]));
+      if (worker) this.workers.set(worker[1], identityOf(Number(worker[2])));
       const end = /(?:session ended session|a worker ended worker)="?([^" ]+)"? .*?exit=(?:Some\()?"(\w+)"/.exec(line);
-      const pid = end && (this.sessionPids.get(end[1]) ?? this.workerPids.get(end[1]));
+      const pid = end && (this.sessions.get(end[1]) ?? this.workers.get(end[1]))?.pid;
       if (/a worker ended/.test(line)) this.restarts += 1;
       if (end && end[2] !== 'success' && !this.hit.has(pid)) this.alarms.push(line.slice(0, 400));
       if (/panicked at|CRITICAL|AddressSanitizer|BorrowMutError/.test(line)) this.alarms.push(line.slice(0, 300));
@@ -136,6 +161,11 @@ class Scene {
   async dismiss(publisher) {
     await publisher.destroy();
     this.publishers.delete(publisher);
+  }
+
+  /** Sets the clock of all programs but publishers to so many seconds from what it is. */
+  setClock(seconds) {
+    writeClock(process.env.SIGHTLINE_CLOCK, seconds);
   }
 
   redis(use) {

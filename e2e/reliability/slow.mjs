@@ -7,6 +7,8 @@ import { lives } from './truth.mjs';
 import { Watch } from './watch.mjs';
 
 const SETTLE_MS = 5000;
+/** A camera's: as many boxes a second wait for who does not take them. */
+const RATE = 30;
 
 export async function slow({ minutes = 1 }) {
   const goals = new Goals();
@@ -14,12 +16,12 @@ export async function slow({ minutes = 1 }) {
   let figures;
   await withScene({}, async (scene) => {
     scene.publish(scene.websocket, ['--sessions', 3], (line) => watch.take('ws', line));
-    const deaf = scene.publish(scene.websocket, ['--deaf-after', SETTLE_MS / 1000 + minutes * 60, '--end', 'vanish']);
+    const deaf = scene.publish(scene.websocket, ['--fps', RATE, '--deaf-after', SETTLE_MS / 1000 + minutes * 60, '--end', 'vanish']);
     const { id, at } = await deaf.tells('joined', 60);
     const deafAt = at / 1000 + SETTLE_MS + minutes * 60_000;
     await sleep(deafAt - minutes * 60_000 - Date.now());
     const before = await p95(watch, deafAt - Date.now());
-    const isGone = async () => (await scene.api.session(id)).ended_us !== null && !lives(scene.sessionPids.get(id));
+    const isGone = async () => (await scene.api.session(id)).ended_us !== null && !lives(scene.sessions.get(id));
     let cutAt;
     const cut = until('the deaf client is cut', 120, isGone).then(() => (cutAt = Date.now()));
     const [during] = await Promise.all([p95(watch, minutes * 60_000), cut.catch(() => {})]);

@@ -56,7 +56,7 @@ export async function soak({ minutes = 10 }) {
 
 /** What every process holds: daemons, workers, sessions. */
 function sample(scene) {
-  const numbered = (name, pids) => [...pids].map((pid, number) => [`${name} ${number + 1}`, pid]);
-  const all = [...Object.entries(scene.daemons), ...numbered('worker', scene.workerPids.values()), ...numbered('session', scene.sessionPids.values())];
+  const numbered = (name, processes) => [...processes].map(({ pid }, number) => [`${name} ${number + 1}`, pid]);
+  const all = [...Object.entries(scene.daemons), ...numbered('worker', scene.workers.values()), ...numbered('session', scene.sessions.values())];
   return Object.fromEntries(all.map(([name, pid]) => [name, holdingsOf(pid)]));
 }

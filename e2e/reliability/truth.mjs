@@ -13,11 +13,23 @@ export function holdingsOf(pid) {
   }
 }
 
-export function lives(pid) {
+/** A process that can be told from a later one with the same number: `{ pid, started }`. */
+export function identityOf(pid) {
+  return { pid, started: startOf(pid) };
+}
+
+export function lives({ pid, started }) {
+  return started !== undefined && startOf(pid) === started;
+}
+
+/** When it was started, in the kernel's ticks; undefined if it is gone, or only waits to be taken note of. */
+function startOf(pid) {
   try {
-    return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return /[ZX]/.test(fields[0]) ? undefined : fields[19];
   } catch {
-    return false;
+    return undefined;
   }
 }
 

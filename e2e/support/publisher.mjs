@@ -27,7 +27,7 @@ export class Publisher {
         listen(line);
       }
     };
-    this.#program = new Program(program(), [url, '--video', video, ...args.map(String)], { heard, env: { RUST_BACKTRACE: '1' } });
+    this.#program = new Program(program(), [url, '--video', video, ...args.map(String)], { heard, env: { RUST_BACKTRACE: '1', LD_PRELOAD: '' } });
   }
 
   get pid() {

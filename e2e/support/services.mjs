@@ -79,12 +79,14 @@ class Services {
     );
   }
 
+  /** The command line by which a program is started. */
+  wrap = (command, args) => [command, args];
   /** `heard`, if it is set, gets all that the programs write that are started from then on. */
   heard;
 
   #start(title, command, args, env) {
     const outside = { REDIS_URL: this.redis.url, REDIS_HOST: '' };
-    const program = new Program(command, args, { cwd: root, env: { ...outside, ...env }, heard: this.heard });
+    const program = new Program(...this.wrap(command, args), { cwd: root, env: { ...outside, ...env }, heard: this.heard });
     this.#programs.push([title, program]);
     return program;
   }

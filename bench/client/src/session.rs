@@ -126,13 +126,15 @@ impl<'a> Sending<'a> {
     ) -> anyhow::Result<bool> {
         let mut ticks = interval(self.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut connected: Option<Instant> = None;
+        let mut connected = false;
+        let mut first_tick = None;
         loop {
             peer.flush();
             for noticed in peer.noticed() {
                 match noticed {
                     Noticed::Connected => {
-                        connected.get_or_insert_with(Instant::now);
+                        connected = true;
+                        ticks.reset_immediately();
                         self.report.line(
                             "connected",
                             json!({ "after_ms": milliseconds(self.begun.elapsed()) }),
@@ -150,8 +152,8 @@ impl<'a> Sending<'a> {
             }
             tokio::select! {
                 waited = peer.wait() => waited?,
-                now = ticks.tick(), if connected.is_some() => {
-                    let since = now.saturating_duration_since(connected.unwrap_or(now));
+                tick = ticks.tick(), if connected => {
+                    let since = tick - *first_tick.get_or_insert(tick);
                     self.send(peer, since)?;
                 }
                 said = joined.said.recv() => {

@@ -1,5 +1,7 @@
 //! Services that speak real Inventa and do what their script says.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 use sightline_inventa::{Answer, Config, Inventa, unknown_command};
 use sightline_protocol::inventa::{Request, ServiceName};
@@ -30,11 +32,15 @@ impl Heard {
 pub(crate) const SLOW_FPS: u32 = 57;
 /// An address that launchers here refuse.
 pub(crate) const UNUSABLE: &str = "192.0.2.66";
+type Started = Arc<Mutex<Vec<String>>>;
+
 /// Before all others in the order of names.
 const FULL: &str = "full";
 
 pub(crate) struct Service {
     pub(crate) inventa: Inventa,
+    /// Sessions that it was asked to start, whatever became of them since.
+    started: Started,
     heard: mpsc::UnboundedReceiver<Heard>,
     shutdown: CancellationToken,
 }
@@ -77,9 +83,11 @@ impl Service {
     async fn start(redis: &RedisServer, name: ServiceName, info: Vec<(String, String)>) -> Self {
         let (sender, heard) = mpsc::unbounded_channel();
         let shutdown = CancellationToken::new();
+        let started = Started::default();
+        let known = Arc::clone(&started);
         let is_full = name.id == FULL;
         let handler = move |request: Request| {
-            let answer = answer(&request, is_full);
+            let answer = answer(&request, is_full, &known);
             let is_slow = request
                 .args
                 .iter()
@@ -104,9 +112,23 @@ impl Service {
             .unwrap();
         Self {
             inventa,
+            started,
             heard,
             shutdown,
         }
+    }
+
+    /// Registers once more, as after a restart of Redis.
+    pub(crate) async fn register_again(&self) {
+        let (orchestrator, name) = (ServiceName::new("sgn", ""), self.inventa.name().to_string());
+        let register = self.inventa.call(&orchestrator, "register", &[&name], 5 * SECOND);
+        assert_eq!(register.await.unwrap(), ["registered"]);
+    }
+
+    /// As if it had been killed and started again at once: it registers as before, and runs nothing.
+    pub(crate) async fn restart(&self) {
+        self.started.lock().unwrap().clear();
+        self.register_again().await;
     }
 
     /// The next call, which must be of that method.
@@ -134,7 +156,7 @@ impl Service {
     }
 }
 
-fn answer(request: &Request, is_full: bool) -> Answer {
+fn answer(request: &Request, is_full: bool, started: &Started) -> Answer {
     let done = || Ok(vec!["{}".to_owned()]);
     match request.method.as_str() {
         "pipeline-list" => Ok(vec![serde_json::to_string(&pipelines()).unwrap()]),
@@ -144,6 +166,10 @@ fn answer(request: &Request, is_full: bool) -> Answer {
         }
         "session-start" => {
             let start: Value = serde_json::from_str(&request.args[0]).unwrap();
+            started
+                .lock()
+                .unwrap()
+                .push(start["session"].as_str().unwrap().to_owned());
             if start["params"]["fps"] == json!(1000) {
                 let words = "`fps` is 1000: it must be 1 to 60";
                 return Err(Failure::new(ErrorId::InvalidParam, words).to_string());
@@ -172,8 +198,14 @@ fn answer(request: &Request, is_full: bool) -> Answer {
             Err(Failure::new(ErrorId::BadMessage, "this candidate is of no use").to_string())
         }
         "session-candidate" | "session-stop" => done(),
+        "session-list" => Ok(vec![list(&started.lock().unwrap())]),
         other => Err(unknown_command(other)),
     }
+}
+
+fn list(started: &[String]) -> String {
+    let info = |session: &String| json!({"session": session, "pipeline": "webrtc-detect", "state": "connected", "started_us": 1, "pid": 1});
+    json!({"sessions": started.iter().map(info).collect::<Vec<_>>()}).to_string()
 }
 
 fn pipelines() -> PipelineList {
