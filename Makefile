@@ -1,5 +1,5 @@
 # `make run` and `make test` are all that most people need; both install what is missing.
-.PHONY: run test build check bench bench-quick fuzz setup setup-test ui model clean
+.PHONY: run test build check bench bench-quick fuzz soak setup setup-test ui model clean
 
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -37,6 +37,11 @@ bench-quick: build model
 # Looks for inputs that break the parsers of what comes from outside; FUZZ_SECONDS for each.
 fuzz: setup
 	scripts/fuzz.sh $${FUZZ_SECONDS:-60}
+
+# Proof that it keeps running: an hour of churn, faults and load, as root. ROWS='churn:100 chaos:1' runs a part of it; see docs/reliability.md.
+soak: setup-test ui
+	cargo build --release --workspace $(release_features)
+	node e2e/reliability/run.mjs --result bench/results/reliability.json $(ROWS)
 
 setup:
 	@scripts/setup.sh run

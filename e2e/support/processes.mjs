@@ -17,13 +17,15 @@ export class Program {
   #seen = new Map();
   #child;
 
-  constructor(command, args, { env = {}, cwd } = {}) {
+  /** `heard` gets all that it writes, beyond what the log keeps. */
+  constructor(command, args, { env = {}, cwd, heard } = {}) {
     const started = Date.now();
     const environment = { ...process.env, ...env, [MARK]: this.#mark };
     this.#child = spawn(command, args, { env: environment, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const output of [this.#child.stdout, this.#child.stderr]) {
       output.setEncoding('utf8').on('data', (text) => {
         this.log = (this.log + text).slice(-LOG_LIMIT);
+        heard?.(text);
       });
     }
     this.#child.on('error', (error) => {

@@ -9,7 +9,7 @@ import { freePort, until } from './wait.mjs';
 
 export class RedisServer {
   #folder = mkdtempSync(join(tmpdir(), 'sightline-redis-'));
-  #program;
+  program;
   /** Its port on the loopback, if it has one. */
   port = 0;
 
@@ -17,17 +17,22 @@ export class RedisServer {
   static async start({ tcp = false } = {}) {
     const server = new RedisServer();
     if (tcp) server.port = await freePort();
+    await server.run();
+    return server;
+  }
+
+  /** Starts it, and again after it was killed: empty, where it was. */
+  async run() {
     const limits = ['--save', '', '--appendonly', 'no', '--maxmemory', '256mb', '--maxmemory-policy', 'noeviction'];
-    const address = ['--bind', '127.0.0.1', '--port', String(server.port), '--unixsocket', server.socket];
-    server.#program = new Program('redis-server', [...address, ...limits]);
+    const address = ['--bind', '127.0.0.1', '--port', String(this.port), '--unixsocket', this.socket];
+    this.program = new Program('redis-server', [...address, ...limits]);
     try {
-      await until('redis-server answers', 5, () => answers(server.socket));
+      await until('redis-server answers', 5, () => answers(this.socket));
     } catch (error) {
-      console.error(server.#program.log);
-      await server.stop();
+      console.error(this.program.log);
+      await this.stop();
       throw error;
     }
-    return server;
   }
 
   get socket() {
@@ -43,8 +48,8 @@ export class RedisServer {
   }
 
   async stop() {
-    this.#program.kill('SIGTERM');
-    await this.#program.ended(5).catch(() => this.#program.destroy());
+    this.program.kill('SIGTERM');
+    await this.program.ended(5).catch(() => this.program.destroy());
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
@@ -75,12 +80,15 @@ export class Redis {
     return redis;
   }
 
-  /** One command; bulk strings come as Buffers. */
+  /** One command; bulk strings come as Buffers, and may go as such. */
   command(...args) {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
-      const parts = args.flatMap((arg) => [`$${Buffer.byteLength(String(arg))}\r\n${arg}\r\n`]);
-      this.#socket.write(`*${args.length}\r\n${parts.join('')}`);
+      const parts = args.flatMap((arg) => {
+        const bytes = Buffer.isBuffer(arg) ? arg : Buffer.from(String(arg));
+        return [Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from('\r\n')];
+      });
+      this.#socket.write(Buffer.concat([Buffer.from(`*${args.length}\r\n`), ...parts]));
     });
   }
 

@@ -32,7 +32,7 @@ class Services {
   /** A signaling service, `svc:sgn:<id>`. */
   async signaling(id, env = {}) {
     const site = new Site();
-    site.port = await freePort();
+    site.port = Number(env.SIGHTLINE_PORT ?? (await freePort()));
     const own = { SIGHTLINE_ID: id, SIGHTLINE_PORT: String(site.port), SIGHTLINE_WORKERS: 'auto' };
     site.program = this.#start(`signaling ${id}`, join(binaries(), 'signaling'), [], { ...own, ...env });
     return site;
@@ -79,9 +79,14 @@ class Services {
     );
   }
 
+  /** The command line by which a program is started. */
+  wrap = (command, args) => [command, args];
+  /** `heard`, if it is set, gets all that the programs write that are started from then on. */
+  heard;
+
   #start(title, command, args, env) {
     const outside = { REDIS_URL: this.redis.url, REDIS_HOST: '' };
-    const program = new Program(command, args, { cwd: root, env: { ...outside, ...env } });
+    const program = new Program(...this.wrap(command, args), { cwd: root, env: { ...outside, ...env }, heard: this.heard });
     this.#programs.push([title, program]);
     return program;
   }

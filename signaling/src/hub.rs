@@ -130,6 +130,13 @@ impl Hub {
         sessions.values().filter(|entry| *entry.tenant == *tenant).count()
     }
 
+    /// Our sessions that run on a launcher.
+    pub(crate) fn of(&self, launcher: &ServiceName) -> Vec<String> {
+        let sessions = self.sessions();
+        let theirs = sessions.iter().filter(|(_, entry)| entry.launcher == *launcher);
+        theirs.map(|(session, _)| session.clone()).collect()
+    }
+
     /// Tells all sessions whose launcher `is_lost`, and gives them with that launcher.
     pub(crate) fn lose(&self, is_lost: impl Fn(&ServiceName) -> bool) -> Vec<(ServiceName, String)> {
         let lost: Vec<(ServiceName, String)> = self

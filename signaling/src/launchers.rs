@@ -19,7 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::Services;
 use crate::hub::Hub;
-use crate::session::Placement;
+use crate::session::{Event, Placement};
 
 mod choice;
 
@@ -37,6 +37,8 @@ const LIST_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// So long is a launcher believed that it takes no session.
 const REFUSAL: Duration = Duration::from_secs(3);
+/// A session that is known here has been asked for by then.
+const ASKED_TO_START: Duration = Duration::from_millis(300);
 /// So long is it known what a lost launcher ran.
 const LEFT_BEHIND: Duration = Duration::from_secs(3600);
 
@@ -391,6 +393,12 @@ pub(crate) async fn watch(services: Arc<Services>) {
                 }
                 continue;
             }
+            Ok(ServiceEvent::RegisteredAgain(name)) if name.kind == kind::MEDIA_BRIDGE => {
+                let asking = lose_what_is_not_run(Arc::clone(&services), name);
+                services.tasks.spawn(asking);
+                continue;
+            }
+            Ok(ServiceEvent::RegisteredAgain(_)) => continue,
             Err(RecvError::Lagged(_)) => {
                 let living = orchestrator.services(kind::MEDIA_BRIDGE);
                 hub.lose(|launcher| !living.contains(launcher))
@@ -404,6 +412,40 @@ pub(crate) async fn watch(services: Arc<Services>) {
                 .or_insert_with(|| (Instant::now(), Vec::new()));
             sessions.push(session);
         }
+    }
+}
+
+/// Tells the sessions that a launcher does not run any more: it was restarted so soon, under the name that it had, that
+/// nobody missed it.
+async fn lose_what_is_not_run(services: Arc<Services>, launcher: ServiceName) {
+    let thought = services.hub.of(&launcher);
+    if thought.is_empty() {
+        return;
+    }
+    // What it was asked to start before that, it knows when it is asked for all.
+    tokio::time::sleep(ASKED_TO_START).await;
+    let asked =
+        services
+            .launchers
+            .call::<SessionList>(&launcher, method::SESSION_LIST, &Done {}, LIST_TIMEOUT);
+    let run = match asked.await {
+        Ok(list) => list.sessions,
+        Err(failure) => {
+            tracing::debug!(%launcher, %failure, "it does not say what it runs");
+            return;
+        }
+    };
+    for session in thought {
+        if run.iter().any(|info| info.session == session) || !services.hub.runs_on(&session, &launcher) {
+            continue;
+        }
+        tracing::warn!(session, %launcher, "lost: its launcher was restarted");
+        services.hub.deliver(
+            &session,
+            Event::LauncherLost {
+                session: session.clone(),
+            },
+        );
     }
 }
 

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -5,7 +6,11 @@ use anyhow::Context;
 use sightline_service::{settings, shutdown_signal};
 use signaling::auth::{key, token};
 use signaling::config::{Args, Command, Config};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Bytes that wait in the kernel for one client.
+const SEND_BUFFER: u32 = 64 * 1024;
+const BACKLOG: u32 = 1024;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -45,8 +50,23 @@ async fn perform(args: Args) -> anyhow::Result<()> {
     }
 }
 
+/// Connections have the listener's buffers: with the kernel's own, minutes of predictions would wait there for a client that reads
+/// nothing, and nobody would know.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // As `TcpListener::bind` does: the last server's connections may still be known.
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 async fn run(config: Config) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(config.address).await.with_context(|| {
+    let listener = listen(config.address).with_context(|| {
         format!(
             "cannot listen on {}: is another program using the port? Set SIGHTLINE_PORT to a free one",
             config.address

@@ -248,6 +248,26 @@ async fn a_lost_launcher_ends_its_sessions() {
 }
 
 #[tokio::test]
+async fn a_launcher_that_was_restarted_under_its_name_ends_what_it_ran_before() {
+    let (scene, mut launcher, _worker) = Scene::ready().await;
+    let mut client = scene.client().await;
+    let session = client.establish_v2().await;
+    launcher.expect("session-start").await;
+    launcher.expect("sdp-accept-offer-answer").await;
+
+    // Redis was away, and it runs what it ran.
+    launcher.register_again().await;
+    launcher.expect("session-list").await;
+    client.expect_nothing().await;
+
+    launcher.restart().await;
+    let state = client.expect("SessionState").await;
+    assert_eq!(state["session"], session.as_str());
+    assert_eq!(state["state"], "failed");
+    assert_eq!(state["reason"]["id"], "no-launcher");
+}
+
+#[tokio::test]
 async fn predictions_reach_their_session_only_and_never_backwards() {
     let (scene, _launcher, _worker) = Scene::ready().await;
     let (mut one, mut two) = (scene.client().await, scene.client().await);

@@ -146,7 +146,7 @@ fn register(inner: &Inner, request: &Request) -> Answer {
     if inner.names().any(|own| *own == name) {
         return Ok(vec!["ignored-self".into()]);
     }
-    registry.add(name);
+    registry.register(name);
     Ok(vec!["registered".into()])
 }
 

@@ -27,6 +27,8 @@ const ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Registered(ServiceName),
+    /// One that was known all the time: it was restarted, or Redis was.
+    RegisteredAgain(ServiceName),
     Lost(ServiceName),
 }
 
@@ -103,7 +105,15 @@ impl Registry {
         }
     }
 
-    pub(crate) fn add(&self, name: ServiceName) {
+    /// A service says that it is there.
+    pub(crate) fn register(&self, name: ServiceName) {
+        if !self.add(name.clone()) {
+            self.tell(Event::RegisteredAgain(name));
+        }
+    }
+
+    /// True if it was not known.
+    fn add(&self, name: ServiceName) -> bool {
         let new = self
             .known()
             .insert(name.clone(), Instant::now() + GRACE)
@@ -112,6 +122,7 @@ impl Registry {
             tracing::info!(service = %name, "registered");
             self.tell(Event::Registered(name));
         }
+        new
     }
 
     /// Redis may have lost all keys: every service gets the time to set its own again.

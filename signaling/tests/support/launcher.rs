@@ -1,6 +1,6 @@
 //! Services that speak real Inventa and do what their script says.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use sightline_inventa::{Answer, Config, Inventa, unknown_command};
@@ -32,11 +32,15 @@ impl Heard {
 pub(crate) const SLOW_FPS: u32 = 57;
 /// An address that launchers here refuse.
 pub(crate) const UNUSABLE: &str = "192.0.2.66";
+type Started = Arc<Mutex<Vec<String>>>;
+
 /// Before all others in the order of names.
 const FULL: &str = "full";
 
 pub(crate) struct Service {
     pub(crate) inventa: Inventa,
+    /// Sessions that it was asked to start, whatever became of them since.
+    started: Started,
     heard: mpsc::UnboundedReceiver<Heard>,
     shutdown: CancellationToken,
 }
@@ -79,10 +83,11 @@ impl Service {
     async fn start(redis: &RedisServer, name: ServiceName, info: Vec<(String, String)>) -> Self {
         let (sender, heard) = mpsc::unbounded_channel();
         let shutdown = CancellationToken::new();
+        let started = Started::default();
+        let known = Arc::clone(&started);
         let is_full = name.id == FULL;
-        let started = Mutex::new(Vec::new());
         let handler = move |request: Request| {
-            let answer = answer(&request, is_full, &mut started.lock().unwrap());
+            let answer = answer(&request, is_full, &known);
             let is_slow = request
                 .args
                 .iter()
@@ -108,9 +113,23 @@ impl Service {
             .unwrap();
         Self {
             inventa,
+            started,
             heard,
             shutdown,
         }
+    }
+
+    /// Registers once more, as after a restart of Redis.
+    pub(crate) async fn register_again(&self) {
+        let (orchestrator, name) = (ServiceName::new("sgn", ""), self.inventa.name().to_string());
+        let register = self.inventa.call(&orchestrator, "register", &[&name], 5 * SECOND);
+        assert_eq!(register.await.unwrap(), ["registered"]);
+    }
+
+    /// As if it had been killed and started again at once: it registers as before, and runs nothing.
+    pub(crate) async fn restart(&self) {
+        self.started.lock().unwrap().clear();
+        self.register_again().await;
     }
 
     /// The next call, which must be of that method.
@@ -138,13 +157,9 @@ impl Service {
     }
 }
 
-fn answer(request: &Request, is_full: bool, started: &mut Vec<Value>) -> Answer {
+fn answer(request: &Request, is_full: bool, started: &Started) -> Answer {
     let done = || Ok(vec!["{}".to_owned()]);
     match request.method.as_str() {
-        "session-list" => {
-            let sessions: Vec<_> = started.iter().map(running).collect();
-            Ok(vec![json!({"sessions": sessions}).to_string()])
-        }
         "pipeline-list" => Ok(vec![serde_json::to_string(&pipelines()).unwrap()]),
         "session-start" if is_full => {
             let refusal = Failure::new(ErrorId::TooManySessions, "its processors are busy");
@@ -152,6 +167,10 @@ fn answer(request: &Request, is_full: bool, started: &mut Vec<Value>) -> Answer 
         }
         "session-start" => {
             let start: Value = serde_json::from_str(&request.args[0]).unwrap();
+            started
+                .lock()
+                .unwrap()
+                .push(start["session"].as_str().unwrap().to_owned());
             if start["params"]["fps"] == json!(1000) {
                 let words = "`fps` is 1000: it must be 1 to 60";
                 return Err(Failure::new(ErrorId::InvalidParam, words).to_string());
@@ -160,7 +179,6 @@ fn answer(request: &Request, is_full: bool, started: &mut Vec<Value>) -> Answer 
                 let words = "parameter `uri`: `gopher` is not open to clients";
                 return Err(Failure::new(ErrorId::InvalidParam, words).to_string());
             }
-            started.push(start["session"].clone());
             if start["pipeline"] == "uri-detect" {
                 return Ok(vec!["{}".into()]);
             }
@@ -181,17 +199,22 @@ fn answer(request: &Request, is_full: bool, started: &mut Vec<Value>) -> Answer 
             Err(Failure::new(ErrorId::BadMessage, "this candidate is of no use").to_string())
         }
         "session-candidate" | "session-stop" => done(),
+        "session-list" => Ok(vec![list(&started.lock().unwrap())]),
         other => Err(unknown_command(other)),
     }
 }
 
 /// A session that has dropped some frames.
-fn running(session: &Value) -> Value {
+fn running(session: &String) -> Value {
     let dropped = json!({"replaced": 4, "unanswered": 1});
     json!({
         "session": session, "pipeline": "any", "state": "connected", "started_us": 1, "pid": 7,
         "progress": {"frames": 9, "frame_rate": 1.0, "memory_bytes": 1, "dropped": dropped},
     })
+}
+
+fn list(started: &[String]) -> String {
+    json!({"sessions": started.iter().map(running).collect::<Vec<_>>()}).to_string()
 }
 
 fn pipelines() -> PipelineList {
