@@ -19,8 +19,10 @@ const STEADY: &str = "schema = 1\nname = \"steady\"\nkind = \"source\"\nsummary 
 
 /// Status and body.
 async fn get(scene: &Scene, path: &str) -> (u16, String) {
-    let address = scene.info().await["http"].clone();
-    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    // It tells its port with its first sign of life.
+    let told = until("its port", || scene.info(), |info| info.contains_key("http")).await;
+    let address = &told["http"];
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -159,6 +161,31 @@ async fn a_launcher_tells_how_it_is_and_what_it_has_done() {
         "sightline_process_exits_total{role=\"session\",exit=\"success\"} 1",
         "sightline_pipelines_refused 0",
     ] {
+        assert!(
+            metrics.lines().any(|has| has == line),
+            "{line} is not in\n{metrics}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_last_frames_of_a_process_count_too() {
+    let folder = tempfile::tempdir().unwrap();
+    // Over before the first second's report.
+    let short = STEADY.replace("steady", "short").replace(
+        "videotestsrc is-live=true ! video/x-raw,framerate=20/1",
+        "videotestsrc num-buffers=37",
+    );
+    write(folder.path(), "short.toml", &short);
+    let mut scene = Scene::start(&["--pipelines", folder.path().to_str().unwrap()]).await;
+    for count in 1..=2 {
+        scene.start_session(&format!("s{count}"), "short").await.unwrap();
+        while !scene.event().await.state.is_final() {}
+        let line = format!(
+            "sightline_frames_total{{role=\"session\",direction=\"out\"}} {}",
+            37 * count
+        );
+        let (_, metrics) = get(&scene, "/metrics").await;
         assert!(
             metrics.lines().any(|has| has == line),
             "{line} is not in\n{metrics}"
