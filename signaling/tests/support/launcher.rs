@@ -122,7 +122,10 @@ impl Service {
     /// Registers once more, as after a restart of Redis.
     pub(crate) async fn register_again(&self) {
         let (orchestrator, name) = (ServiceName::new("sgn", ""), self.inventa.name().to_string());
-        let register = self.inventa.call(&orchestrator, "register", &[&name], 5 * SECOND);
+        let arguments = [&name];
+        let register = self
+            .inventa
+            .call(&orchestrator, "register", &arguments, 5 * SECOND);
         assert_eq!(register.await.unwrap(), ["registered"]);
     }
 
