@@ -122,7 +122,7 @@ impl Service {
     /// Registers once more, as after a restart of Redis.
     pub(crate) async fn register_again(&self) {
         let (orchestrator, name) = (ServiceName::new("sgn", ""), self.inventa.name().to_string());
-        let arguments = [&name];
+        let arguments = [name.as_str()];
         let register = self
             .inventa
             .call(&orchestrator, "register", &arguments, 5 * SECOND);
