@@ -1,5 +1,5 @@
 # `make run` and `make test` are all that most people need; both install what is missing.
-.PHONY: run test build check bench fuzz setup setup-test ui model clean
+.PHONY: run test build check bench fuzz images install uninstall setup setup-test ui model clean
 
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -34,6 +34,17 @@ bench: build model
 # Looks for inputs that break the parsers of what comes from outside; FUZZ_SECONDS for each.
 fuzz: setup
 	scripts/fuzz.sh $${FUZZ_SECONDS:-60}
+
+# Container images of signaling and pipeline-launcher; with PROGRAMS=target/release of what is built already.
+images:
+	scripts/images.sh
+
+# What `make build` has made, for all users of this machine: PREFIX, DESTDIR (see scripts/install.sh).
+install:
+	@scripts/install.sh install
+
+uninstall:
+	@scripts/install.sh uninstall
 
 setup:
 	@scripts/setup.sh run

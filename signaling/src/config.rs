@@ -1,18 +1,22 @@
 //! What an operator says, and what it comes to.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use sightline_service::healthcheck::Question;
 use sightline_service::ice::{IceArgs, IceServers};
 use sightline_service::redis::{DEFAULT_URL, RedisArgs, Server};
-use sightline_service::service_id;
+use sightline_service::{data_folder, service_id};
 
 /// Web page, WebSocket and sessions of Sightline.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Args {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
     /// Address to listen on; beyond loopback only together with --insecure
     #[arg(long, env = "SIGHTLINE_BIND", default_value = "127.0.0.1")]
     pub bind: IpAddr,
@@ -51,6 +55,13 @@ pub struct Args {
     pub id: Option<String>,
 }
 
+/// What is done instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Ask the signaling service on this host whether it is well; for containers, whose exit code says so
+    Healthcheck(Question),
+}
+
 /// What the arguments come to.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -74,7 +85,7 @@ impl Args {
         );
         Ok(Config {
             address: SocketAddr::new(self.bind, self.port),
-            redis: Server::new(self.redis.url().as_deref().unwrap_or(DEFAULT_URL))?,
+            redis: Server::new(self.redis.url()?.as_deref().unwrap_or(DEFAULT_URL))?,
             ice_servers: self.ice.servers()?,
             workers_expected: workers_expected(&self.workers)?,
             id: service_id(self.id.as_deref())?,
@@ -94,16 +105,16 @@ fn workers_expected(text: &str) -> anyhow::Result<bool> {
     }
 }
 
+/// Where the page is built, or where it is installed.
 fn default_ui_dir() -> PathBuf {
-    let here = Path::new("ui/dist");
     let beside_build = std::env::current_exe()
         .ok()
-        .and_then(|exe| Some(exe.parent()?.join("../../ui/dist")))
-        .filter(|folder| folder.is_dir());
-    match beside_build {
-        Some(folder) if !here.is_dir() => folder,
-        _ => here.to_owned(),
-    }
+        .and_then(|exe| Some(exe.parent()?.join("../../ui/dist")));
+    [Some("ui/dist".into()), beside_build]
+        .into_iter()
+        .flatten()
+        .find(|folder| folder.is_dir())
+        .unwrap_or_else(|| data_folder("ui"))
 }
 
 #[cfg(test)]

@@ -1,24 +1,27 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sightline_service::{settings, shutdown_signal};
-use signaling::config::{Args, Config};
+use sightline_service::{healthcheck, settings, shutdown_signal};
+use signaling::config::{Args, Config, Verb};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args: Args = settings::parse();
     sightline_service::log();
-    let result = match args.resolve() {
-        Ok(config) => run(config).await,
-        Err(error) => Err(error),
-    };
-    match result {
+    match go(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("signaling: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn go(args: Args) -> anyhow::Result<()> {
+    match &args.verb {
+        Some(Verb::Healthcheck(question)) => healthcheck::ask(args.bind, args.port, question),
+        None => run(args.resolve()?).await,
     }
 }
 

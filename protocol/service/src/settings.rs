@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 35] = [
+pub const KEYS: [&str; 36] = [
     "bind",
     "ice_servers",
     "id",
@@ -37,6 +37,7 @@ pub const KEYS: [&str; 35] = [
     "public_ip",
     "redis_host",
     "redis_password",
+    "redis_password_file",
     "redis_port",
     "redis_url",
     "shards",
