@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests. Each part can be run alone: `scripts/test.sh rust|ui|models|fuzz|e2e`.
+# All tests. Each part can be run alone: `scripts/test.sh rust|ui|models|fuzz|shipping|e2e`.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -50,6 +50,19 @@ fuzz() {
     fi
 }
 
+shipping() {
+    say "Compose file, Kubernetes manifests, bills of materials"
+    # Apart from the others: schemas of hundreds of megabytes, and what they depend on.
+    local python=$root/target/shipping-venv/bin/python
+    [ -x "$python" ] || python3 -m venv "$root/target/shipping-venv"
+    "$python" -c 'import check_jsonschema, cloudcoil, cyclonedx, jsonschema, kubernetes_validate, redis, yaml' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check check-jsonschema==0.39.0 cloudcoil.models.keda==2.16.1.0 \
+            'cyclonedx-python-lib[json-validation]==11.12.0' kubernetes-validate==1.37.0 pyyaml redis
+    "$python" docker/test_compose.py
+    "$python" docker/test_kubernetes.py
+    "$python" scripts/test_third_party.py
+}
+
 e2e() {
     say "End to end, in a real browser"
     venv
@@ -62,4 +75,4 @@ e2e() {
     node --test --test-concurrency=1 e2e/*.test.mjs
 }
 
-if [ $# -gt 0 ]; then "$@"; else rust; ui; models; fuzz; e2e; fi
+if [ $# -gt 0 ]; then "$@"; else rust; ui; models; fuzz; shipping; e2e; fi
