@@ -100,7 +100,7 @@ test('what is not run says why', () => {
   assert.ok(blocks.length > 0);
   for (const { place: where, reason } of blocks) {
     assert.match(reason, /\w+ \w+ \w+/, `${where}: a reason of a few words`);
-    for (const [name] of reason.matchAll(/[\w/.-]+\.(?:mjs|sh|rs|md|py)\b/g)) {
+    for (const [name] of reason.matchAll(/[\w.-]+\/[\w/.-]+\.(?:mjs|sh|rs|md|py)\b/g)) {
       assert.ok(existsSync(join(root, name)), `${where} names ${name}, which is not there`);
     }
   }
