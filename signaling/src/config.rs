@@ -15,7 +15,7 @@ use sightline_service::{data_folder, service_id};
 #[command(version)]
 pub struct Args {
     #[command(subcommand)]
-    pub verb: Option<Verb>,
+    pub command: Option<Command>,
 
     /// Address to listen on; beyond loopback only together with --insecure
     #[arg(long, env = "SIGHTLINE_BIND", default_value = "127.0.0.1")]
@@ -57,7 +57,7 @@ pub struct Args {
 
 /// What is done instead of serving.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum Command {
     /// Ask the signaling service on this host whether it is well; for containers, whose exit code says so
     Healthcheck(Question),
 }

@@ -2,14 +2,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use sightline_service::{healthcheck, settings, shutdown_signal};
-use signaling::config::{Args, Config, Verb};
+use signaling::config::{Args, Command, Config};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args: Args = settings::parse();
     sightline_service::log();
-    match go(args).await {
+    match perform(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("signaling: {error:#}");
@@ -18,10 +18,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn go(args: Args) -> anyhow::Result<()> {
-    match &args.verb {
-        Some(Verb::Healthcheck(question)) => healthcheck::ask(args.bind, args.port, question),
+async fn perform(args: Args) -> anyhow::Result<()> {
+    match &args.command {
         None => run(args.resolve()?).await,
+        Some(Command::Healthcheck(question)) => healthcheck::ask(args.bind, args.port, question),
     }
 }
 
