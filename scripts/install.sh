@@ -46,8 +46,14 @@ install_all() {
         [ -x "$programs/$name" ] || die "there is no $programs/$name: run \`make build\` first, or name its folder in PROGRAMS"
     done
     for name in "${names[@]}"; do put 755 "$programs/$name" "$prefix/bin"; done
-    # Not in an image, where the launcher has them in itself.
-    for file in "$programs"/libgst*.so; do [ ! -e "$file" ] || put 644 "$file" "$plugins"; done
+    install -d "$destdir$share"
+    : > "$destdir$share/plugins.list"
+    for file in "$programs"/libgst*.so; do
+        # Not in an image, where the launcher has them in itself.
+        [ -e "$file" ] || continue
+        put 644 "$file" "$plugins"
+        basename "$file" >> "$destdir$share/plugins.list"
+    done
     put 644 "$(realpath "$programs/libonnxruntime.so")" "$library"
     if [ "$beside_plugins" != "$library" ]; then
         ln -sfn "$(realpath -m --relative-to="$(dirname "$beside_plugins")" "$library")" "$destdir$beside_plugins"
@@ -75,7 +81,9 @@ advise() {
 uninstall_all() {
     local name file
     for name in "${names[@]}"; do rm -f "$destdir$prefix/bin/$name"; done
-    for file in overlay redisstream sightlinewebrtc track yolox; do rm -f "$destdir$plugins/libgst$file.so"; done
+    if [ -e "$destdir$share/plugins.list" ]; then
+        while read -r file; do rm -f "$destdir$plugins/$file"; done < "$destdir$share/plugins.list"
+    fi
     if [ -L "$destdir$beside_plugins" ]; then rm "$destdir$beside_plugins"; fi
     rm -rf "$destdir$library" "$destdir$share" "$destdir$prefix/share/doc/sightline"
     for file in "${services[@]}"; do rm -f "$destdir$units/$file"; done
