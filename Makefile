@@ -11,9 +11,8 @@ release_features = $(shell . scripts/lib.sh; release_features)
 run: build model
 	@SIGHTLINE_WORKERS=$${SIGHTLINE_WORKERS:-2} exec target/release/pipeline-launcher up
 
-# All tests, of every kind.
+# All tests, of every kind, of one debug build.
 test: setup-test ui model
-	cargo build --release --workspace $(release_features)
 	scripts/test.sh
 
 # Release programs and plugins in target/release, the page in ui/dist.

@@ -8,13 +8,15 @@ cd "$root"
 export G_DEBUG=fatal-criticals
 export RUST_BACKTRACE=1
 
+# The programs, of the workspace as its tests were built: alone they would be built anew, with fewer features of their dependencies.
+programs() { cargo build --workspace --quiet $(release_features); }
+
 rust() {
     say "Rust: unit, harness and property tests"
     # Unquoted: flags or nothing.
-    cargo test --workspace --quiet --no-fail-fast $(features)
+    cargo test --workspace --quiet --no-fail-fast $(release_features)
     say "Pipeline descriptions"
-    # Of the workspace, as the tests have built it: alone it would be built anew, with fewer features of its dependencies.
-    cargo build --workspace --quiet $(features)
+    programs
     target/debug/pipeline-launcher check --deny-warnings pipelines
 }
 
@@ -81,7 +83,9 @@ e2e() {
         "$python" -m pip install -q --disable-pip-version-check aiohttp==3.14.5 aiortc==1.16.0
     "$python" -c 'import inventa' 2>/dev/null ||
         "$python" -m pip install -q --disable-pip-version-check inventa==0.0a15
-    node --test --test-concurrency=1 e2e/*.test.mjs
+    # Those in target/debug, unless others are to be tested: a release build would take as long as all these tests.
+    [ -n "${SIGHTLINE_BIN:-}" ] || programs
+    SIGHTLINE_BIN=${SIGHTLINE_BIN:-target/debug} node --test --test-concurrency=1 e2e/*.test.mjs
 }
 
 if [ $# -gt 0 ]; then "$@"; else rust; ui; models; fuzz; shipping; e2e; fi
