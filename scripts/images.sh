@@ -18,8 +18,8 @@ if docker info >/dev/null 2>&1; then
     engine() { docker build "$@"; }
 else
     command -v buildah >/dev/null || die "neither docker nor buildah is here: install one (apt-get install buildah)"
-    # Needs neither a daemon nor namespaces: it works inside a container too.
-    engine() { buildah --storage-driver vfs bud --isolation chroot "$@"; }
+    # Needs neither a daemon nor namespaces: it works inside a container too. OCI's own format knows no health checks.
+    engine() { buildah --storage-driver vfs bud --isolation chroot --format docker "$@"; }
 fi
 
 # image NAME DOCKERFILE CONTEXT [FLAG…]

@@ -43,6 +43,7 @@ class Notices(unittest.TestCase):
                 self.assertEqual(text.count(f"\n{package['name']} {package['version']} ("), 1, package["name"])
         self.assertIn("Permission is hereby granted, free of charge", text)
         self.assertIn("ONNX Runtime: LICENSE", text)
+        self.assertIn("DejaVu Sans", text)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,8 @@ def notices():
     for folder in sorted((ROOT / "target/onnxruntime/venv").glob("lib/python3*/site-packages/onnxruntime")):
         for name in ONNXRUNTIME:
             texts.setdefault((folder / name).read_text(errors="replace").strip(), []).append(f"ONNX Runtime: {name}")
+    font = ROOT / "gst-plugins/overlay/fonts/LICENSE-DejaVu"
+    texts.setdefault(font.read_text(errors="replace").strip(), []).append("DejaVu Sans, the font of `overlay`")
     rule = "=" * 100
     pieces = ["Sightline's programs contain, or are shipped with, the following."]
     pieces += [f"{rule}\n" + "\n".join(titles) + f"\n{rule}\n\n{text}" for text, titles in sorted(texts.items(), key=lambda one: one[1])]
