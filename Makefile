@@ -1,5 +1,5 @@
 # `make run` and `make test` are all that most people need; both install what is missing.
-.PHONY: run test build check bench bench-quick fuzz soak setup setup-test ui model clean
+.PHONY: run test build check bench bench-quick fuzz images install uninstall soak setup setup-test ui model clean
 
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -42,6 +42,17 @@ fuzz: setup
 soak: setup-test ui
 	cargo build --release --workspace $(release_features)
 	node e2e/reliability/run.mjs --result bench/results/reliability.json $(ROWS)
+
+# Container images of signaling and pipeline-launcher; with PROGRAMS=target/release of what is built already.
+images:
+	scripts/images.sh
+
+# What `make build` has made, for all users of this machine: PREFIX, DESTDIR (see scripts/install.sh).
+install:
+	@scripts/install.sh install
+
+uninstall:
+	@scripts/install.sh uninstall
 
 setup:
 	@scripts/setup.sh run

@@ -7,4 +7,5 @@ cd "$root"
 mkdir -p docs/images/page
 # The worker's name is seen in them.
 export SIGHTLINE_PICTURES=docs/images/page SIGHTLINE_ID=host1
+node scripts/recording.mjs docs/images/page/recording.gif
 node --test --test-concurrency=1 e2e/page-quality.test.mjs e2e/sources.test.mjs e2e/states.test.mjs

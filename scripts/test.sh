@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests. Each part can be run alone: `scripts/test.sh rust|ui|models|fuzz|e2e`.
+# All tests. Each part can be run alone: `scripts/test.sh rust|ui|models|fuzz|shipping|e2e`.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -54,6 +54,28 @@ fuzz() {
     fi
 }
 
+# The crates whose manifests say that they may be published, as flags.
+publishable() {
+    cargo metadata --no-deps --format-version=1 |
+        python3 -c 'import json, sys; print(*("-p " + p["name"] for p in json.load(sys.stdin)["packages"] if p["publish"] is None))'
+}
+
+shipping() {
+    say "Compose file, Kubernetes manifests, bills of materials"
+    # Apart from the others: schemas of hundreds of megabytes, and what they depend on.
+    local python=$root/target/shipping-venv/bin/python
+    [ -x "$python" ] || python3 -m venv "$root/target/shipping-venv"
+    "$python" -c 'import check_jsonschema, cloudcoil, cyclonedx, jsonschema, kubernetes_validate, redis, yaml' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check check-jsonschema==0.39.0 cloudcoil.models.keda==2.16.1.0 \
+            'cyclonedx-python-lib[json-validation]==11.12.0' kubernetes-validate==1.37.0 pyyaml redis
+    "$python" docker/test_compose.py
+    "$python" docker/test_kubernetes.py
+    "$python" scripts/test_third_party.py
+    say "What would be published: all that is in each package, and that the index has what it needs"
+    # All together: each finds the others as if they were published.
+    cargo publish --dry-run --no-verify --quiet --allow-dirty $(publishable)
+}
+
 e2e() {
     say "End to end, in a real browser"
     venv
@@ -70,4 +92,4 @@ e2e() {
     SIGHTLINE_BIN=${SIGHTLINE_BIN:-target/debug} node --test --test-concurrency=1 e2e/*.test.mjs
 }
 
-if [ $# -gt 0 ]; then "$@"; else rust; ui; models; fuzz; e2e; fi
+if [ $# -gt 0 ]; then "$@"; else rust; ui; models; fuzz; shipping; e2e; fi

@@ -7,14 +7,25 @@ import { root } from './system.mjs';
 const FENCE = /^```(\w*)$/;
 /** What stands before a doc comment's text. */
 const COMMENT = /^\s*(?:\/\/[!/]|\*|\/\*\*) ?/;
-/** On the line before a block: `not run`, for a reason that the text gives; `keeps running`, until the chapter's end. */
-const MARK = /^<!-- (not run|keeps running) -->$/;
+/** On the line before a block: `not run`, and why; `keeps running`, until the chapter's end. */
+const MARK = /^<!-- (?:(not run): (.+)|(keeps running)) -->$/;
+
+/** The Markdown files for users, relative to the repository. */
+export function pages() {
+  const paths = [...['README.md', 'CONTRIBUTING.md'].map((name) => join(root, name)), ...files(join(root, 'docs'), '.md')];
+  return paths.map((path) => relative(root, path));
+}
 
 /** `{ place, script }` of each block that uses gst-launch-1.0, in Markdown files and in the doc comments of Rust files. */
 export function launchBlocks() {
-  const documents = [join(root, 'README.md'), ...files(join(root, 'docs'), '.md')];
+  const documents = pages().map((page) => join(root, page));
   const sources = files(join(root, 'gst-plugins'), '.rs');
   return [...documents, ...sources].flatMap(blocksOf).filter(usesLaunch).filter(({ mark }) => mark !== 'not run');
+}
+
+/** `{ place, reason }` of each shell block of a Markdown file that is not run. */
+export function notRun(path) {
+  return blocksOf(join(root, path)).filter(({ mark }) => mark === 'not run');
 }
 
 /** The other shell blocks of a Markdown file, by chapter: `{ chapter, blocks }`. */
@@ -34,7 +45,7 @@ function files(folder, extension) {
 function blocksOf(path) {
   const isSource = path.endsWith('.rs');
   const blocks = [];
-  let [block, mark, chapter] = [];
+  let [block, mark, reason, chapter] = [];
   readFileSync(path, 'utf8').split('\n').forEach((line, index) => {
     const text = isSource ? comment(line) : line;
     const fence = text?.match(FENCE);
@@ -42,12 +53,13 @@ function blocksOf(path) {
       add(blocks, block);
       block = undefined;
     } else if (fence) {
-      block = { place: `${relative(root, path)}:${index + 2}`, language: fence[1], mark, chapter, lines: [] };
+      block = { place: `${relative(root, path)}:${index + 2}`, language: fence[1], mark, reason, chapter, lines: [] };
     } else if (block) {
       block.lines.push(text);
     } else {
       chapter = text?.match(/^## (.*)/)?.[1] ?? chapter;
-      mark = text?.match(MARK)?.[1];
+      const [, not, why, keeps] = text?.match(MARK) ?? [];
+      [mark, reason] = [not ?? keeps, why];
     }
   });
   return blocks;

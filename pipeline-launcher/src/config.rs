@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use sightline_protocol::keys;
+use sightline_service::data_folder;
 use sightline_service::ice::IceArgs;
 use sightline_service::redis::RedisArgs;
 
@@ -20,10 +21,10 @@ use crate::supervisor::ports::PortRange;
 #[derive(Debug, Clone, Args)]
 pub struct Folders {
     /// Folder of the pipeline descriptions
-    #[arg(long, env = "SIGHTLINE_PIPELINES", default_value = "pipelines")]
+    #[arg(long, env = "SIGHTLINE_PIPELINES", default_value_os_t = data_folder("pipelines"))]
     pub pipelines: PathBuf,
     /// Folder of models.toml, the label files and the built-in model
-    #[arg(long, env = "SIGHTLINE_MODELS", default_value = "models")]
+    #[arg(long, env = "SIGHTLINE_MODELS", default_value_os_t = data_folder("models"))]
     pub models: PathBuf,
     /// A folder that is searched for model files first
     #[arg(long, env = "SIGHTLINE_MODEL_DIR")]

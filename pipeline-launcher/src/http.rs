@@ -30,7 +30,7 @@ use crate::supervisor::workers::Board;
 use crate::supervisor::workers::backlog::Backlog;
 
 /// The port if nobody chooses one and it is free.
-const USUAL_PORT: u16 = 9001;
+pub const USUAL_PORT: u16 = 9001;
 
 /// How long Redis may take to answer.
 const REDIS_ANSWER: Duration = Duration::from_secs(2);

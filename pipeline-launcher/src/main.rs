@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use pipeline_launcher::cli::{check, list, run, serve, test_network, top, up};
+use pipeline_launcher::cli::{check, healthcheck, list, run, serve, test_network, top, up};
 use pipeline_launcher::config::ServeArgs;
 use pipeline_launcher::description::schema;
 use sightline_service::redis::DEFAULT_URL;
@@ -33,6 +33,8 @@ enum Verb {
     Top(top::TopArgs),
     /// Say what of the network works for sessions, what does not, and what to do
     TestNetwork(test_network::TestNetworkArgs),
+    /// Ask the launcher on this host whether it is well; for containers, whose exit code says so
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// The JSON Schema of pipeline files, for editors
     Schema,
     /// The process of one pipeline; started by the launcher
@@ -61,6 +63,7 @@ fn go(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::TestPeer => pipeline_launcher::network::peer::run(),
         Verb::Check(args) => check::check(&args),
         Verb::List(args) => list::list(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Healthcheck(args) => healthcheck::healthcheck(&args).map(|()| ExitCode::SUCCESS),
         Verb::Schema => {
             print!("{}", schema::text());
             Ok(ExitCode::SUCCESS)
@@ -73,7 +76,7 @@ fn go(verb: Verb) -> anyhow::Result<ExitCode> {
                 .map(|()| ExitCode::SUCCESS)
         }),
         Verb::Serve(args) => runtime()?.block_on(async {
-            let url = args.redis.url().unwrap_or_else(|| DEFAULT_URL.to_owned());
+            let url = args.redis.url()?.unwrap_or_else(|| DEFAULT_URL.to_owned());
             serve::serve(*args, url, shutdown_signal()?)
                 .await
                 .map(|()| ExitCode::SUCCESS)

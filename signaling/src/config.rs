@@ -1,13 +1,14 @@
 //! What an operator says, and what it comes to.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
+use sightline_service::healthcheck::Question;
 use sightline_service::ice::{IceArgs, IceServers};
 use sightline_service::redis::{DEFAULT_URL, RedisArgs, Server};
-use sightline_service::service_id;
+use sightline_service::{data_folder, service_id};
 
 use crate::auth::key::AuthArgs;
 use crate::auth::{Access, Scope};
@@ -98,6 +99,8 @@ pub enum Command {
         /// Folder to write them into
         folder: PathBuf,
     },
+    /// Ask the signaling service on this host whether it is well; for containers, whose exit code says so
+    Healthcheck(Question),
 }
 
 /// What the arguments come to.
@@ -140,7 +143,7 @@ impl Args {
         origins.loopback_hosts_only = access.is_open() && self.bind.is_loopback() && proxies.is_empty();
         Ok(Config {
             address: SocketAddr::new(self.bind, self.port),
-            redis: Server::new(self.redis.url().as_deref().unwrap_or(DEFAULT_URL))?,
+            redis: Server::new(self.redis.url()?.as_deref().unwrap_or(DEFAULT_URL))?,
             ice_servers: self.ice.servers()?,
             workers_expected: workers_expected(&self.workers)?,
             id: service_id(self.id.as_deref())?,
@@ -165,16 +168,16 @@ fn workers_expected(text: &str) -> anyhow::Result<bool> {
     }
 }
 
+/// Where the page is built, or where it is installed.
 fn default_ui_dir() -> PathBuf {
-    let here = Path::new("ui/dist");
     let beside_build = std::env::current_exe()
         .ok()
-        .and_then(|exe| Some(exe.parent()?.join("../../ui/dist")))
-        .filter(|folder| folder.is_dir());
-    match beside_build {
-        Some(folder) if !here.is_dir() => folder,
-        _ => here.to_owned(),
-    }
+        .and_then(|exe| Some(exe.parent()?.join("../../ui/dist")));
+    [Some("ui/dist".into()), beside_build]
+        .into_iter()
+        .flatten()
+        .find(|folder| folder.is_dir())
+        .unwrap_or_else(|| data_folder("ui"))
 }
 
 #[cfg(test)]

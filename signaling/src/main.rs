@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use sightline_service::{settings, shutdown_signal};
+use sightline_service::{healthcheck, settings, shutdown_signal};
 use signaling::auth::{key, token};
 use signaling::config::{Args, Command, Config};
 use tokio::net::{TcpListener, TcpSocket};
@@ -16,8 +16,7 @@ const BACKLOG: u32 = 1024;
 async fn main() -> ExitCode {
     let args: Args = settings::parse();
     sightline_service::log();
-    let result = perform(args).await;
-    match result {
+    match perform(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("signaling: {error:#}");
@@ -41,6 +40,7 @@ async fn perform(args: Args) -> anyhow::Result<()> {
             println!("{token}");
             Ok(())
         }
+        Some(Command::Healthcheck(question)) => healthcheck::ask(args.bind, args.port, question),
         Some(Command::Keys { folder }) => {
             let (private, public) = key::make(folder)?;
             println!("{} makes tokens; keep it secret", private.display());

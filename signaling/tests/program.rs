@@ -94,3 +94,40 @@ fn it_ends_when_it_is_told_to() {
         assert!(begun.elapsed() < Duration::from_secs(5), "on SIG{name}");
     }
 }
+
+#[test]
+fn a_healthcheck_asks_the_service_on_its_port() {
+    let redis = RedisServer::start();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+        .to_string();
+    let check = |more: &[&str]| {
+        let args: Vec<&str> = ["--port", &port, "healthcheck"]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
+        signaling(&args).output().unwrap()
+    };
+    let words = gives_up(&["--port", &port, "healthcheck"]);
+    assert!(words.contains("/healthz does not answer"), "{words}");
+
+    let mut child = signaling(&["--port", &port, "--redis-url", &redis.url()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("ready for connections")));
+    assert_eq!(check(&[]).status.code(), Some(0));
+    let Output { status, stderr, .. } = check(&["--ready"]);
+    let words = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{words}");
+    assert!(
+        words.contains("/readyz says 503") && words.contains("no-launcher"),
+        "{words}"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

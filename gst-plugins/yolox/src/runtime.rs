@@ -69,15 +69,18 @@ fn load() -> Result<Environment, RuntimeError> {
     Err(RuntimeError::NotFound { folders, reason })
 }
 
-/// Where the library may lie: beside the plugin or the program, or in `lib` next to either's folder.
+/// Where the library may lie: beside the plugin or the program, in `lib` next to either's folder, or where `make install`
+/// puts it, which is in no other program's way.
 fn folders() -> Vec<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let files = plugin_path(&maps).into_iter().chain(std::env::current_exe().ok());
     let mut folders = Vec::new();
     for folder in files.filter_map(|file| file.parent().map(Path::to_owned)) {
-        for folder in [folder.join("../lib"), folder].into_iter().rev() {
-            let folder = folder.canonicalize().unwrap_or(folder);
-            if !folders.contains(&folder) {
+        let candidates = ["", "../lib", "../lib/sightline", "../sightline"];
+        for folder in candidates.map(|candidate| folder.join(candidate)) {
+            if let Ok(folder) = folder.canonicalize()
+                && !folders.contains(&folder)
+            {
                 folders.push(folder);
             }
         }

@@ -1,6 +1,7 @@
 //! One module for each verb.
 
 pub mod check;
+pub mod healthcheck;
 pub mod list;
 mod live;
 pub mod run;

@@ -54,7 +54,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         .fill_in_models(&models, &default.name)
         .map_err(anyhow::Error::msg)?;
 
-    let environment = serve::child_environment(args.redis.url(), args.sharding.shards);
+    let environment = serve::child_environment(args.redis.url()?, args.sharding.shards);
     let spares = Spares::new(std::env::current_exe()?, environment);
     let mut process = spares.take_last().await?;
     let start = Start {

@@ -28,7 +28,7 @@ pub struct UpArgs {
 
 pub async fn up(args: UpArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let redis_stop = CancellationToken::new();
-    let (url, redis) = match args.serve.redis.url() {
+    let (url, redis) = match args.serve.redis.url()? {
         Some(url) => (url, None),
         None => {
             let redis = PrivateRedis::start().await?;

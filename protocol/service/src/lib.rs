@@ -1,6 +1,8 @@
-//! What Sightline's daemons share: settings, the way to Redis, the bridge for v1's workers, logs, metrics, readiness, signals.
+//! What Sightline's daemons share: settings, the way to Redis, the bridge for v1's workers, logs, metrics, readiness, health checks,
+//! signals.
 
 pub mod bridge;
+pub mod healthcheck;
 pub mod histogram;
 pub mod ice;
 pub mod metrics;
@@ -10,6 +12,7 @@ pub mod settings;
 pub mod usage;
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +37,22 @@ pub fn log() {
     } else {
         log.with_target(false).compact().init();
     }
+}
+
+/// Where data of that name are: in the working folder, as in the repository, or else where `make install` puts them.
+pub fn data_folder(name: &str) -> PathBuf {
+    let here = PathBuf::from(name);
+    let program = std::env::current_exe().ok();
+    match program.as_deref().and_then(|program| installed(program, name)) {
+        Some(folder) if !here.is_dir() => folder,
+        _ => here,
+    }
+}
+
+/// `share/sightline/NAME` beside the folder of an installed program.
+fn installed(program: &Path, name: &str) -> Option<PathBuf> {
+    let folder = program.parent()?.parent()?.join("share/sightline").join(name);
+    folder.is_dir().then_some(folder)
 }
 
 /// Cancelled by SIGINT or SIGTERM.
@@ -80,6 +99,17 @@ pub fn service_id(given: Option<&str>) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_installed_program_finds_its_data() {
+        let prefix = tempfile::tempdir().unwrap();
+        let program = prefix.path().join("bin/program");
+        assert_eq!(installed(&program, "models"), None);
+        let folder = prefix.path().join("share/sightline/models");
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(installed(&program, "models"), Some(folder));
+        assert_eq!(data_folder("no-such-data"), PathBuf::from("no-such-data"));
+    }
 
     #[test]
     fn ids_have_a_narrow_form() {

@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 50] = [
+pub const KEYS: [&str; 51] = [
     "auth_algorithm",
     "auth_audience",
     "auth_key",
@@ -46,6 +46,7 @@ pub const KEYS: [&str; 50] = [
     "readable",
     "redis_host",
     "redis_password",
+    "redis_password_file",
     "redis_port",
     "redis_url",
     "sandbox",

@@ -1,18 +1,19 @@
-// The cookbook's shell lines run as they stand, chapter by chapter, in a copy of what the repository has. (Its lines with
-// gst-launch-1.0 run with those of the other pages.)
+// The shell lines of README and docs run as they stand, chapter by chapter, in a copy of what the repository has; what is not
+// run says why, in a comment before it. (Lines with gst-launch-1.0 run in launch-lines.test.mjs.)
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { dataFiles } from './support/data.mjs';
-import { shellChapters } from './support/launch-lines.mjs';
+import { notRun, pages, shellChapters } from './support/launch-lines.mjs';
 import { Program } from './support/processes.mjs';
 import { binaries, root } from './support/system.mjs';
 import { freePort } from './support/wait.mjs';
 
-const PAGE = 'docs/cookbook.md';
+/** What the lines of some page use, besides the programs. */
+const COPIED = ['Cargo.toml', 'LICENSE', 'Makefile', 'docker', 'models', 'pipelines', 'scripts', 'ui/dist'];
 const DATA = ['images/dog.jpg', 'video/bikes.mp4', 'models/yolox_nano.onnx'];
 /** The ports that the text names; free ones take their place. */
 const PORTS = /\b(900[0-9]|6379)\b/g;
@@ -22,9 +23,9 @@ const STOP_SECONDS = 15;
 
 /** A reader's folder. What the lines change is a copy. */
 function place(t, data) {
-  const cwd = mkdtempSync(join(tmpdir(), 'sightline-cookbook-'));
+  const cwd = mkdtempSync(join(tmpdir(), 'sightline-guides-'));
   t.after(() => rmSync(cwd, { recursive: true, force: true }));
-  for (const folder of ['models', 'pipelines']) cpSync(join(root, folder), join(cwd, folder), { recursive: true });
+  for (const path of COPIED) cpSync(join(root, path), join(cwd, path), { recursive: true });
   mkdirSync(join(cwd, 'target'));
   symlinkSync(binaries(), join(cwd, 'target/release'));
   for (const path of data) cpSync(path, join(cwd, path.endsWith('.onnx') ? 'models' : '', basename(path)));
@@ -81,12 +82,12 @@ async function chapterRuns(blocks, options) {
   }
 }
 
-const chapters = shellChapters(PAGE);
+const chapters = pages().flatMap((page) => shellChapters(page).map((one) => ({ page, ...one })));
 
-test('there are chapters to run', () => assert.ok(chapters.length >= 2, `${chapters.length} chapters`));
+test('there are chapters to run', () => assert.ok(chapters.length >= 8, `${chapters.length} chapters`));
 
-for (const { chapter, blocks } of chapters) {
-  test(`the lines of "${chapter}" run`, { timeout: 300_000 }, async (t) => {
+for (const { page, chapter, blocks } of chapters) {
+  test(`the lines of ${page}, "${chapter}", run`, { timeout: 300_000 }, async (t) => {
     const data = dataFiles(t, ...DATA);
     if (!data) return;
     const ready = await withFreePorts(blocks);
@@ -94,9 +95,21 @@ for (const { chapter, blocks } of chapters) {
   });
 }
 
-test('what is not run says so', () => {
-  const page = readFileSync(join(root, PAGE), 'utf8');
-  const [before, ...after] = page.split('<!-- not run -->');
-  assert.ok(after.length > 0);
-  for (const text of [before, ...after.slice(0, -1)]) assert.match(text.slice(-400), /Not run by the tests/);
+test('what is not run says why', () => {
+  const blocks = pages().flatMap(notRun);
+  assert.ok(blocks.length > 0);
+  for (const { place: where, reason } of blocks) {
+    assert.match(reason, /\w+ \w+ \w+/, `${where}: a reason of a few words`);
+    for (const [name] of reason.matchAll(/[\w.-]+\/[\w/.-]+\.(?:mjs|sh|rs|md|py)\b/g)) {
+      assert.ok(existsSync(join(root, name)), `${where} names ${name}, which is not there`);
+    }
+  }
+});
+
+test('no mark is misspelt', () => {
+  for (const page of pages()) {
+    const text = readFileSync(join(root, page), 'utf8');
+    const marks = [...text.matchAll(/^<!-- *(not run|keeps).*$/gm)].map(([line]) => line);
+    for (const line of marks) assert.match(line, /^<!-- (not run: .+|keeps running) -->$/, `${page}: ${line}`);
+  }
 });

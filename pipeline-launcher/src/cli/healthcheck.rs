@@ -1,0 +1,20 @@
+//! `healthcheck`: whether the launcher on this host is well.
+
+use clap::Args;
+use sightline_service::healthcheck::{self, Question};
+
+use crate::config::HttpArgs;
+use crate::http::USUAL_PORT;
+
+#[derive(Debug, Args)]
+pub struct HealthcheckArgs {
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    question: Question,
+}
+
+pub fn healthcheck(args: &HealthcheckArgs) -> anyhow::Result<()> {
+    let port = args.http.launcher_port.unwrap_or(USUAL_PORT);
+    healthcheck::ask(args.http.launcher_bind, port, &args.question)
+}

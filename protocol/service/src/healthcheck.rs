@@ -1,0 +1,95 @@
+//! Asks a daemon on this host whether it is well: in a container there is no shell and no curl to do so.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+const LONGEST_ANSWER: u64 = 64 * 1024;
+
+/// What is asked.
+#[derive(Debug, Clone, Args)]
+pub struct Question {
+    /// Ask whether sessions would be served, not only whether the daemon lives
+    #[arg(long)]
+    pub ready: bool,
+}
+
+/// An error says what the daemon that is bound to this address answers, or that it does not.
+pub fn ask(bind: IpAddr, port: u16, question: &Question) -> anyhow::Result<()> {
+    let address = SocketAddr::new(reachable(bind), port);
+    let path = if question.ready { "/readyz" } else { "/healthz" };
+    let answer = get(address, path).with_context(|| format!("http://{address}{path} does not answer"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    if status != "200" {
+        bail!("http://{address}{path} says {status}: {}", body.trim());
+    }
+    Ok(())
+}
+
+/// Where a daemon is reached from its own host.
+fn reachable(bind: IpAddr) -> IpAddr {
+    match bind {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    // HTTP/1.0: the answer ends with the connection, and comes in one piece.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one request with `answer`; the request's first line comes back.
+    fn server(answer: &'static str) -> (u16, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            request.lines().next().unwrap_or_default().to_owned()
+        });
+        (port, thread)
+    }
+
+    #[test]
+    fn a_daemon_that_is_well_is_no_error() {
+        let (port, thread) = server("HTTP/1.0 200 OK\r\n\r\nok\n");
+        ask(Ipv4Addr::UNSPECIFIED.into(), port, &Question { ready: false }).unwrap();
+        assert_eq!(thread.join().unwrap(), "GET /healthz HTTP/1.0");
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let (port, thread) = server("HTTP/1.0 503 Service Unavailable\r\n\r\n{\"ready\":false}\n");
+        let error = ask(Ipv4Addr::LOCALHOST.into(), port, &Question { ready: true }).unwrap_err();
+        assert!(
+            error.to_string().ends_with("/readyz says 503: {\"ready\":false}"),
+            "{error}"
+        );
+        assert_eq!(thread.join().unwrap(), "GET /readyz HTTP/1.0");
+        // Nobody listens there any more.
+        let error = ask(Ipv4Addr::LOCALHOST.into(), port, &Question { ready: false }).unwrap_err();
+        assert!(error.to_string().ends_with("/healthz does not answer"), "{error}");
+    }
+}
