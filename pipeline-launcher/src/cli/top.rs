@@ -55,7 +55,7 @@ struct Launcher {
 }
 
 pub async fn top(args: TopArgs, until: CancellationToken) -> anyhow::Result<()> {
-    let url = args.redis.url().map_or_else(default_url, Ok)?;
+    let url = args.redis.url()?.map_or_else(default_url, Ok)?;
     let server = Server::new(&url)?;
     let mut redis = server.connect(ANSWER).await?;
     if args.json {

@@ -46,6 +46,8 @@ impl Relay {
         (text, found.expect("an SDP without a UDP candidate"))
     }
 
+    // Not of every test that includes this.
+    #[allow(dead_code)]
     /// The socket that peer 0 is to the other one, and what it has sent last.
     pub fn tap(&self) -> (UdpSocket, Arc<Mutex<Vec<u8>>>) {
         (self.sockets[0].try_clone().unwrap(), Arc::clone(&self.last))
