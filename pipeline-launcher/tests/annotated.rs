@@ -142,7 +142,15 @@ async fn a_viewer_can_name_a_session_and_no_other_key() {
     let _: () = connection.set("secret", "x").unwrap();
     let params = Params::from([("session".into(), json!("../secret"))]);
     let mut viewer = play(&redis, "viewer", shipped("whep-view", params)).await;
-    match tokio::time::timeout(PATIENCE, viewer.report()).await.unwrap() {
+    let end = async {
+        loop {
+            match viewer.report().await {
+                Some(Report::Progress(_)) => {}
+                other => return other,
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, end).await.unwrap() {
         Some(Report::Failed(failure)) => assert!(failure.message.contains("no session's id"), "{failure}"),
         other => panic!("{other:?}"),
     }

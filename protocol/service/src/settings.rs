@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 51] = [
+pub const KEYS: [&str; 52] = [
     "auth_algorithm",
     "auth_audience",
     "auth_key",
@@ -29,6 +29,7 @@ pub const KEYS: [&str; 51] = [
     "max_connections_per_tenant",
     "max_cpu_percent",
     "max_open_files",
+    "max_queue_ms",
     "max_requests_per_second",
     "max_session_memory_mib",
     "max_sessions",
