@@ -15,7 +15,7 @@ use crate::session::{Action, Event, MAX_MESSAGE_BYTES, Placement, Session, Setti
 
 /// Each line is a message of a client; launchers answer as they should.
 pub fn messages(text: &str) {
-    let Ok(ice_servers) = IceServers::new(&[], None, Duration::ZERO) else {
+    let Ok(ice_servers) = IceServers::new::<&str>(&[], None, Duration::ZERO) else {
         return;
     };
     let access = Access::Open;
