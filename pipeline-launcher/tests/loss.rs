@@ -13,6 +13,7 @@ mod numbered;
 #[allow(dead_code)]
 mod peer;
 #[path = "support/relay.rs"]
+#[allow(dead_code)]
 mod relay;
 
 use std::process::Command;

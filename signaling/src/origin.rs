@@ -184,8 +184,10 @@ mod tests {
 
     #[test]
     fn an_open_server_on_loopback_is_called_by_loopbacks_names() {
-        let mut origins = Origins::default();
-        origins.loopback_hosts_only = true;
+        let origins = Origins {
+            loopback_hosts_only: true,
+            ..Origins::default()
+        };
         for host in [
             "localhost:9000",
             "127.0.0.1",

@@ -328,7 +328,7 @@ async fn a_client_is_served_at_once_while_others_flood() {
                     let mut client = Client::connect(address, "/ws").await;
                     while client.send_text(r#"{"type":"Dance"}"#.into()).await.is_ok() {
                         sent += 1;
-                        if sent % 100 == 0 {
+                        if sent.is_multiple_of(100) {
                             tokio::task::yield_now().await;
                         }
                         if sent > 100_000 {

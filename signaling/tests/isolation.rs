@@ -208,10 +208,11 @@ async fn no_tenant_sees_hears_or_touches_what_is_anothers() {
     for (who, token) in tokens.iter().enumerate() {
         let published = publish_with(&scene, "/whip/webrtc-annotated", token).await;
         followers.push(follow(scene.address, &published.id, token, who));
-        let mut world = world.lock().unwrap();
-        world.resources.push((published.path, who));
-        world.sessions.push((published.id, who));
-        drop(world);
+        {
+            let mut world = world.lock().unwrap();
+            world.resources.push((published.path, who));
+            world.sessions.push((published.id, who));
+        }
         for _ in 0..3 {
             actors[0].start(who, token).await;
         }

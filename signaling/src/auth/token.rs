@@ -213,7 +213,7 @@ mod tests {
         }
         for (token, words) in [
             (with("aud", json!("else")), "another audience"),
-            (with("aud", Value::Null), "no token that can be read"),
+            (with("aud", Value::Null), "must have"),
             (with("exp", json!(NOW - 5)), "expired"),
             (with("exp", json!(NOW + 606)), "too long"),
             (with("exp", json!(u64::MAX)), "a time that there is not"),

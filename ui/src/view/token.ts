@@ -5,7 +5,7 @@ const IN_ADDRESS = /^#token=([\w.-]+)$/;
 
 /** The page's token: out of its address (`#token=…`, which no server is sent), or typed in; kept until the tab is closed. */
 export class Token {
-  readonly #dialog = element('dialog', { class: 'token', 'aria-label': 'Token' });
+  readonly #dialog = element('dialog', { class: 'token card', 'aria-label': 'Token' });
   readonly #input = element('input', { type: 'password', autocomplete: 'off', required: true, 'data-testid': 'token' });
 
   constructor() {
@@ -16,10 +16,10 @@ export class Token {
       history.replaceState(null, '', location.pathname + location.search);
     }
     const words = element('p', {}, 'This server wants to know who you are. Whoever runs it gives out tokens, which are good for some minutes.');
-    const use = element('button', { type: 'submit' }, 'Use it');
+    const use = element('button', { type: 'submit', class: 'primary' }, 'Use it');
     const cancel = element('button', { type: 'button' }, 'Not now');
     cancel.addEventListener('click', () => this.#dialog.close());
-    const form = element('form', { method: 'dialog' }, words, field('Token', this.#input), use, ' ', cancel);
+    const form = element('form', { method: 'dialog' }, words, field('Token', this.#input), element('div', { class: 'buttons' }, use, cancel));
     form.addEventListener('submit', () => {
       sessionStorage.setItem(KEY, this.#input.value.trim());
       location.reload();
