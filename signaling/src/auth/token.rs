@@ -218,7 +218,7 @@ mod tests {
             (with("exp", json!(NOW + 606)), "too long"),
             (with("exp", json!(u64::MAX)), "a time that there is not"),
             (with("exp", json!(i64::MAX)), "a time that there is not"),
-            (with("exp", json!("soon")), "no token that can be read"),
+            (with("exp", json!("soon")), "must have"),
             (with("nbf", json!(NOW + 6)), "not good yet"),
             (with("tenant", json!("")), "no tenant"),
             (with("tenant", json!("x".repeat(129))), "no tenant"),
