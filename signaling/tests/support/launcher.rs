@@ -120,9 +120,13 @@ impl Service {
 
     /// Registers once more, as after a restart of Redis.
     pub(crate) async fn register_again(&self) {
-        let (orchestrator, name) = (ServiceName::new("sgn", ""), self.inventa.name().to_string());
-        let register = self.inventa.call(&orchestrator, "register", &[&name], 5 * SECOND);
-        assert_eq!(register.await.unwrap(), ["registered"]);
+        let orchestrator = ServiceName::new("sgn", "");
+        let name = self.inventa.name().to_string();
+        let answer = self
+            .inventa
+            .call(&orchestrator, "register", &[&name], 5 * SECOND)
+            .await;
+        assert_eq!(answer.unwrap(), ["registered"]);
     }
 
     /// As if it had been killed and started again at once: it registers as before, and runs nothing.
