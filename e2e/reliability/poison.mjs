@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sleep } from '../support/wait.mjs';
+import { sleep, until } from '../support/wait.mjs';
 import { FPS, withScene } from './scene.mjs';
 import { Goals, quantile, randomness, round } from './report.mjs';
 import { Watch } from './watch.mjs';
@@ -36,9 +36,11 @@ export async function poison({ minutes = 1, seed }) {
   let figures;
   await withScene({}, async (scene) => {
     const jpeg = picture(scene);
-    const publisher = scene.publish(scene.whip, ['--sessions', SESSIONS], (line) => watch.take('', line));
-    await publisher.tells('prediction', 60);
+    const publisher = scene.publish(scene.whip, ['--sessions', SESSIONS, '--again'], (line) => watch.take('', line));
+    const all = Array.from({ length: SESSIONS }, (_, session) => `${session}`);
+    await until('all sessions give boxes', 90, () => all.every((session) => watch.isAnswered(session, 0)));
     await sleep(SETTLE_MS);
+    const begun = Date.now();
     const span = minutes * 60_000;
     const before = await rate(watch, () => sleep(span));
     const letters = await scene.redis((redis) => follow(redis));
@@ -53,6 +55,8 @@ export async function poison({ minutes = 1, seed }) {
     }
     goals.none('poisons that were not described within 5 s', times.filter(({ seconds }) => seconds > GIVEN_UP_S).map(({ what, seconds }) => `${what}: ${seconds}`));
     figures.worker_restarts = scene.restarts;
+    const ended = publisher.all('over').filter(({ at }) => at / 1000 >= begun);
+    goals.none('sessions of others that ended', ended.map(({ why }) => why));
     goals.atMost('restarts of workers', figures.worker_restarts, 1);
     goals.atLeast('others’ predictions a second, as a share of those before', round(during / before), 0.9);
     goals.none('predictions of another frame', watch.wrong);

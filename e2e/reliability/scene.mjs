@@ -12,7 +12,7 @@ import { root } from '../support/system.mjs';
 import { freePort, until } from '../support/wait.mjs';
 import { holdingsOf, identityOf, sessionKeys, udpPorts, waitingFrames } from './truth.mjs';
 
-const READY_SECONDS = 60;
+const READY_SECONDS = 120;
 
 /** Frames a second that each publisher sends: few enough for a small machine to answer all. */
 export const FPS = 10;

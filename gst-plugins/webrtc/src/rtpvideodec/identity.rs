@@ -16,30 +16,61 @@ pub struct Arrival {
     pub captured: u64,
 }
 
+/// What has become of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Noted {
+    /// True of a frame's first packet.
+    pub is_first: bool,
+    pub pts: u64,
+}
+
 #[derive(Debug, Default)]
-pub struct Arrivals(VecDeque<Arrival>);
+pub struct Arrivals {
+    frames: VecDeque<Arrival>,
+    /// Of the newest frame.
+    last_pts: Option<u64>,
+}
 
 impl Arrivals {
-    /// Notes a packet; only a frame's first counts, and for that it is true.
-    pub fn note(&mut self, arrival: Arrival) -> bool {
-        if self.0.iter().any(|known| known.timestamp == arrival.timestamp) {
-            return false;
+    /// Notes a packet; only a frame's first counts. Says whether it is that, and the presentation time that the packet must have.
+    ///
+    /// Frames that came in one burst may have the same time. Each gets one of its own, some nanoseconds later: a decoder that leaves
+    /// one out would otherwise hand its name to the next.
+    pub fn note(&mut self, arrival: Arrival) -> Noted {
+        if let Some(known) = self
+            .frames
+            .iter()
+            .find(|known| known.timestamp == arrival.timestamp)
+        {
+            return Noted {
+                is_first: false,
+                pts: known.pts,
+            };
         }
-        if self.0.len() == KEPT {
-            self.0.pop_front();
+        let later_than_all = self.last_pts.map_or(0, |last| last + 1);
+        let is_tied =
+            self.last_pts == Some(arrival.pts) || self.frames.iter().any(|known| known.pts == arrival.pts);
+        let pts = if is_tied { later_than_all } else { arrival.pts };
+        if self.frames.len() == KEPT {
+            self.frames.pop_front();
         }
-        self.0.push_back(arrival);
-        true
+        self.last_pts = Some(pts);
+        self.frames.push_back(Arrival { pts, ..arrival });
+        Noted { is_first: true, pts }
     }
 
     /// The frame that is presented at `pts`; older ones are forgotten.
     pub fn take(&mut self, pts: u64) -> Option<Arrival> {
-        let index = self.0.iter().position(|arrival| arrival.pts == pts).or_else(|| {
-            // A decoder may have rounded: the last that is not later.
-            self.0.iter().rposition(|arrival| arrival.pts <= pts)
-        })?;
-        let arrival = self.0[index];
-        self.0.drain(..=index);
+        let index = self
+            .frames
+            .iter()
+            .position(|arrival| arrival.pts == pts)
+            .or_else(|| {
+                // A decoder may have rounded: the last that is not later.
+                self.frames.iter().rposition(|arrival| arrival.pts <= pts)
+            })?;
+        let arrival = self.frames[index];
+        self.frames.drain(..=index);
         Some(arrival)
     }
 }
@@ -74,6 +105,29 @@ mod tests {
             Some(99 * 3000)
         );
         assert_eq!(arrivals.take(98 * 33), None, "older frames are forgotten");
+    }
+
+    #[test]
+    fn frames_of_one_burst_are_told_apart_when_the_decoder_leaves_some_out() {
+        let mut arrivals = Arrivals::default();
+        let times: Vec<u64> = (0..4)
+            .map(|index| arrivals.note(arrival(index * 3000, 500)).pts)
+            .collect();
+        assert_eq!(times, [500, 501, 502, 503]);
+        let second_packet = arrivals.note(arrival(3000, 500));
+        assert_eq!(
+            second_packet,
+            Noted {
+                is_first: false,
+                pts: 501
+            }
+        );
+        assert_eq!(arrivals.take(502).map(|found| found.timestamp), Some(6000));
+        assert_eq!(arrivals.take(503).map(|found| found.timestamp), Some(9000));
+        // Taken ones are forgotten, their times are not.
+        assert_eq!(arrivals.note(arrival(12_000, 503)).pts, 504);
+        // What the next burst begins with keeps its own.
+        assert_eq!(arrivals.note(arrival(15_000, 900)).pts, 900);
     }
 
     #[test]

@@ -134,16 +134,34 @@ impl RtpVideoDec {
         let upstream = self.sink.downgrade();
         let packets = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         sink.add_probe(packets, move |pad, info| {
+            // A packet whose frame has another presentation time than it gets that.
             let note = |buffer: &gst::BufferRef| {
-                arrival_of(buffer, pad).is_some_and(|arrival| lock(&arrivals).note(arrival))
+                let arrival = arrival_of(buffer, pad)?;
+                let noted = lock(&arrivals).note(arrival);
+                Some((
+                    noted.is_first,
+                    (noted.pts != arrival.pts).then(|| noted.pts.nseconds()),
+                ))
             };
-            let frames = match &info.data {
-                Some(gst::PadProbeData::Buffer(buffer)) => usize::from(note(buffer)),
-                Some(gst::PadProbeData::BufferList(list)) => {
-                    list.iter().filter(|buffer| note(buffer)).count()
+            let mut frames = 0;
+            match &mut info.data {
+                Some(gst::PadProbeData::Buffer(buffer)) => {
+                    if let Some((is_first, moved)) = note(buffer) {
+                        frames += usize::from(is_first);
+                        if moved.is_some() {
+                            buffer.make_mut().set_pts(moved);
+                        }
+                    }
                 }
-                _ => 0,
-            };
+                Some(gst::PadProbeData::BufferList(list)) => {
+                    let noted: Vec<_> = list.iter().map(note).collect();
+                    frames += noted.iter().flatten().filter(|(is_first, _)| *is_first).count();
+                    if noted.iter().flatten().any(|(_, moved)| moved.is_some()) {
+                        move_all(list.make_mut(), &noted);
+                    }
+                }
+                _ => {}
+            }
             if (0..frames).any(|_| lock(&keyframes).frame(Instant::now()))
                 && let Some(upstream) = upstream.upgrade()
             {
@@ -190,6 +208,17 @@ fn arrival_of(buffer: &gst::BufferRef, pad: &gst::Pad) -> Option<Arrival> {
         pts: pts.nseconds(),
         captured,
     })
+}
+
+/// Gives the packets of a list the presentation times that they must have.
+fn move_all(list: &mut gst::BufferListRef, noted: &[Option<(bool, Option<gst::ClockTime>)>]) {
+    for (index, moved) in noted.iter().enumerate() {
+        if let Some((_, Some(pts))) = moved
+            && let Some(buffer) = list.get_mut(index)
+        {
+            buffer.set_pts(*pts);
+        }
+    }
 }
 
 fn meta_of(arrival: Arrival, pad: &gst::Pad) -> FrameMeta {
