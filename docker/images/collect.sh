@@ -19,28 +19,33 @@ wanted() {
     done < "$list"
 }
 
-# needed: of the files on standard input, what the dynamic linker loads with them.
+# Of programs and libraries, what the dynamic linker loads with them.
 needed() {
-    local file found
-    while read -r file; do
-        found=$(ldd "$file" 2>/dev/null) || continue
-        if grep 'not found' <<< "$found" >&2; then echo "error: $file lacks libraries" >&2; return 1; fi
-        grep -o '/[^ ]*' <<< "$found" || true
-    done
+    local found
+    found=$(xargs ldd)
+    if grep 'not found' <<< "$found" >&2; then echo "error: libraries are missing" >&2; return 1; fi
+    grep -o '/[^ :]* ' <<< "$found" | sort -u
 }
 
-# At the path by which it is looked for, and what that is a link to.
-with_targets() {
-    local file
+# Each file, and all the links on the way to it: some of Debian's libraries are found by way of /etc/alternatives.
+with_links() {
+    local file link
     while read -r file; do
-        # Debian's /lib is a link to /usr/lib, in the image too.
-        file=$(sed 's|^/lib|/usr/lib|' <<< "$file")
-        printf '%s\n%s\n' "$file" "$(readlink -f "$file")"
+        while echo "$file" && [ -L "$file" ]; do
+            link=$(readlink "$file")
+            case $link in
+                /*) file=$link ;;
+                *) file=${file%/*}/$link ;;
+            esac
+        done
     done
 }
 
 files=$(wanted)
-all=$({ echo "$files"; find $files -type f -o -type l | needed; } | with_targets | sort -u)
+# shellcheck disable=SC2086
+libraries=$(find $files -type f \( -path '*/bin/*' -o -name '*.so*' \) | needed)
+# Debian's /lib is a link to /usr/lib, in the image too.
+all=$(printf '%s\n' $files $libraries | sed 's|^/lib|/usr/lib|' | with_links | sort -u)
 mkdir -p "$target/usr/lib" "$target/usr/lib64" "$target/usr/bin" "$target/tmp"
 ln -sfn usr/lib "$target/lib"
 ln -sfn usr/lib64 "$target/lib64"
@@ -58,6 +63,13 @@ for package in $packages; do
     dpkg-query -W -f '${binary:Package}\t${Version}\t${Architecture}\t${source:Package}\n' "$package"
 done > "$target/usr/share/sbom/debian.tsv"
 
+# The same libraries are found there, by the image's own linker.
+find $files -type f \( -path '*/bin/*' -o -name '*.so*' \) | while read -r file; do
+    ! chroot "$target" /lib64/ld-linux-x86-64.so.2 --list "$file" | grep 'not found' || { echo "error: $file lacks these in the image" >&2; exit 1; }
+done
+
+# Where the list of GStreamer's elements is made when the image is built.
+install -d -o 65532 -g 65532 "$target/var/cache/sightline"
 mkdir -p "$target/etc"
 echo 'sightline:x:65532:65532:Sightline:/tmp:/usr/sbin/nologin' > "$target/etc/passwd"
 echo 'sightline:x:65532:' > "$target/etc/group"

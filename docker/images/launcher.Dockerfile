@@ -24,14 +24,14 @@ LABEL org.opencontainers.image.title="Sightline pipeline-launcher" \
     org.opencontainers.image.revision="${REVISION}"
 COPY --from=files /image /
 # The list of GStreamer's elements is made once, below: the image cannot be written to when it runs.
-ENV GST_REGISTRY=/usr/share/sightline/gstreamer.registry GST_REGISTRY_UPDATE=no GST_REGISTRY_FORK=no \
+ENV GST_REGISTRY=/var/cache/sightline/gstreamer.registry GST_REGISTRY_UPDATE=no GST_REGISTRY_FORK=no HOME=/tmp \
     ORT_DYLIB_PATH=/usr/lib/sightline/libonnxruntime.so \
     SIGHTLINE_LAUNCHER_BIND=0.0.0.0 SIGHTLINE_LAUNCHER_PORT=9001 \
     SIGHTLINE_MODELS=/usr/share/sightline/models SIGHTLINE_PIPELINES=/usr/share/sightline/pipelines \
     PATH=/usr/bin
-RUN ["pipeline-launcher", "check", "--deny-warnings", "/usr/share/sightline/pipelines"]
 USER 65532:65532
 WORKDIR /tmp
+RUN ["pipeline-launcher", "check", "--deny-warnings", "/usr/share/sightline/pipelines"]
 EXPOSE 9001/tcp 12000-12199/udp
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["pipeline-launcher", "healthcheck"]
 ENTRYPOINT ["pipeline-launcher"]
