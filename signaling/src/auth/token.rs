@@ -213,12 +213,12 @@ mod tests {
         }
         for (token, words) in [
             (with("aud", json!("else")), "another audience"),
-            (with("aud", Value::Null), "must have"),
+            (with("aud", Value::Null), "`aud`, `exp`, `tenant` and `scope`"),
             (with("exp", json!(NOW - 5)), "expired"),
             (with("exp", json!(NOW + 606)), "too long"),
             (with("exp", json!(u64::MAX)), "a time that there is not"),
             (with("exp", json!(i64::MAX)), "a time that there is not"),
-            (with("exp", json!("soon")), "must have"),
+            (with("exp", json!("soon")), "`aud`, `exp`, `tenant` and `scope`"),
             (with("nbf", json!(NOW + 6)), "not good yet"),
             (with("tenant", json!("")), "no tenant"),
             (with("tenant", json!("x".repeat(129))), "no tenant"),
