@@ -8,8 +8,8 @@ cd "$root"
 export G_DEBUG=fatal-criticals
 export RUST_BACKTRACE=1
 
-# The programs, of the workspace as its tests were built: alone they would be built anew, with fewer features of their dependencies.
-programs() { cargo build --workspace --quiet $(release_features); }
+# Programs and plugins, as the tests were built: without `--tests` all would be built anew, with fewer features of their dependencies.
+programs() { cargo build --workspace --quiet --lib --bins --tests $(release_features); }
 
 rust() {
     say "Rust: unit, harness and property tests"
