@@ -27,6 +27,7 @@ NAMES = {
 }
 REPEAT = """## Repeat it
 
+<!-- not run: it takes minutes to hours, on a machine that does nothing else -->
 ```sh
 make bench         # everything; needs the data folder that bench/README.md names
 make bench-quick   # three minutes: faster or slower than what is recorded?

@@ -50,17 +50,31 @@ async function runAll() {
   const rows = positionals.length > 0 ? positionals : Object.keys(ROWS);
   for (const row of rows) if (!ROWS[row.split(':')[0]]) throw new Error(`no row is named ${row}; there are ${Object.keys(ROWS).join(', ')}`);
   let failed = 0;
+  let stopped = false;
   for (const row of rows) {
-    failed += await withNamespaces(async (make) => {
-      const [command, args] = host(make).command(process.execPath, fileURLToPath(import.meta.url), '--inside', '--seed', seed, row);
-      if (values.short) args.push('--short');
-      if (values.result) args.push('--result', values.result);
-      const child = spawn(command, args, { stdio: 'inherit' });
-      const [code] = await once(child, 'exit');
-      return code === 0 ? 0 : 1;
-    });
+    if (!stopped) failed += await inNamespace(row, seed, () => (stopped = true));
   }
-  process.exitCode = failed > 0 ? 1 : 0;
+  process.exitCode = failed > 0 || stopped ? 1 : 0;
+}
+
+/** 1 if the row missed a goal. Whoever stops the suite leaves nothing behind. */
+async function inNamespace(row, seed, onStop) {
+  return withNamespaces(async (make) => {
+    const namespace = host(make);
+    const [command, args] = namespace.command(process.execPath, fileURLToPath(import.meta.url), '--inside', '--seed', seed, row);
+    if (values.short) args.push('--short');
+    if (values.result) args.push('--result', values.result);
+    const child = spawn(command, args, { stdio: 'inherit' });
+    const stop = () => {
+      onStop();
+      namespace.end();
+    };
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, stop);
+    const [code] = await once(child, 'exit');
+    for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, stop);
+    namespace.end();
+    return code === 0 ? 0 : 1;
+  });
 }
 
 /** A host that sessions have an address of, and publishers one each: all of 10.79.0.0/16 is its own. */

@@ -37,6 +37,17 @@ export class Namespace {
     return run(...this.command(...command));
   }
 
+  /** Ends all that runs inside, by force: whatever is there was started there. */
+  end() {
+    for (const pid of run('ip', ['netns', 'pids', this.name]).split('\n').filter(Boolean)) {
+      try {
+        process.kill(Number(pid), 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
+  }
+
   /** Rules of nftables, in place of those before. */
   firewall(rules) {
     run(...this.command('nft', '-f', '-'), `flush ruleset\n${rules}`);
