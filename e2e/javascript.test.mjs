@@ -11,7 +11,7 @@ import { root, withSystem } from './support/system.mjs';
 import { until } from './support/wait.mjs';
 import { withWhipPage } from './support/whip-page.mjs';
 
-const POOL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1' };
+const POOL = { SIGHTLINE_MODEL: 'blobs', SIGHTLINE_WORKERS: '1', SIGHTLINE_ORIGINS: '*' };
 
 async function withNumberedCamera(use) {
   const folder = mkdtempSync(join(tmpdir(), 'sightline-camera-'));
@@ -26,7 +26,8 @@ async function withNumberedCamera(use) {
 
 test('the example page draws boxes', { timeout: 60_000 }, () =>
   withNumberedCamera(async (context, system) => {
-    assert.ok(readFileSync(join(root, 'ui/public/example.html'), 'utf8').trimEnd().split('\n').length <= 30, '30 lines');
+    const lines = (name) => readFileSync(join(root, 'ui/public', name), 'utf8').trimEnd().split('\n').length;
+    assert.ok(lines('example.html') + lines('example.js') <= 30, '30 lines');
     const page = await context.newPage();
     await page.goto(`${system.url}/example.html`);
     await until('the page says that it is live', 20, async () => (await page.locator('output').innerText()) === 'live');
