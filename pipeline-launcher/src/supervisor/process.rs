@@ -94,6 +94,8 @@ impl Process {
             .envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(sandbox::is_kept)))
             // ONNX Runtime's builds phone home by default.
             .env("ORT_DISABLE_TELEMETRY", "1")
+            // GIO would keep a desktop's settings in a file of the user's, which it cannot.
+            .env("GSETTINGS_BACKEND", "memory")
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::from(output))
