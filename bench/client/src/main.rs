@@ -23,6 +23,8 @@ use crate::video::Video;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    // The HTTP client takes what is installed. Installed already: as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let video = Video::open(&args.video)?;
     let (to_stop, stop) = watch::channel(false);
     let begun = Instant::now();
