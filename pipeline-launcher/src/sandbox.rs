@@ -43,7 +43,7 @@ const SEARCHED: [&str; 5] = [
 const NAMED: [&str; 4] = ["ORT_DYLIB_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GST_REGISTRY"];
 
 /// What a pipeline's process gets of the launcher's environment: nothing that is a secret of somebody else's.
-const KEPT: [&str; 23] = [
+const KEPT: [&str; 29] = [
     "PATH",
     "HOME",
     "TMPDIR",
@@ -62,6 +62,13 @@ const KEPT: [&str; 23] = [
     "SSL_CERT_DIR",
     "SIGHTLINE_LOG",
     "SIGHTLINE_SHARDS",
+    "SIGHTLINE_STAGE_METRICS",
+    // Whether and which frames are traced; not OTEL_EXPORTER_OTLP_HEADERS, which may hold a secret.
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
     "OMP_NUM_THREADS",
     "OPENSSL_CONF",
     "NO_COLOR",

@@ -258,6 +258,5 @@ fn vp8() -> RTCRtpCodecParameters {
     RTCRtpCodecParameters {
         rtp_codec,
         payload_type: PAYLOAD_TYPE,
-        ..Default::default()
     }
 }
