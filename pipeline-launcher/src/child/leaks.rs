@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gst::prelude::*;
 
+use super::progress::count_at;
 use crate::control::Stats;
 
 /// The leaky queues of a pipeline.
@@ -25,21 +26,17 @@ impl Leaks {
         if !is_queue || enum_nick(element, "leaky").is_none_or(|leaky| leaky == "no") {
             return;
         }
-        let count = |pad: &str| {
-            let counter = Arc::new(AtomicU64::new(0));
-            let counted = Arc::clone(&counter);
-            if let Some(pad) = element.static_pad(pad) {
-                pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                    gst::PadProbeReturn::Ok
-                });
+        let count = |direction| {
+            let counter = Arc::default();
+            for pad in element.pads() {
+                count_at(&pad, direction, &counter);
             }
             counter
         };
         let leak = Leak {
             queue: element.clone(),
-            entered: count("sink"),
-            left: count("src"),
+            entered: count(gst::PadDirection::Sink),
+            left: count(gst::PadDirection::Src),
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(leak);
     }
@@ -86,13 +83,9 @@ mod tests {
         for element in bin.children() {
             leaks.watch(&element);
         }
-        let out = Arc::new(AtomicU64::new(0));
-        let counted = out.clone();
+        let out = Arc::default();
         let wide = bin.by_name("wide").unwrap().static_pad("sink").unwrap();
-        wide.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            gst::PadProbeReturn::Ok
-        });
+        count_at(&wide, gst::PadDirection::Sink, &out);
         pipeline.set_state(gst::State::Playing).unwrap();
         let end = pipeline.bus().unwrap().timed_pop_filtered(
             gst::ClockTime::from_seconds(30),

@@ -192,7 +192,8 @@ fn count_pads(element: &gst::Element, direction: gst::PadDirection, counter: &Ar
     }
 }
 
-fn count_at(pad: &gst::Pad, direction: gst::PadDirection, counter: &Arc<AtomicU64>) {
+/// Counts what passes there.
+pub(super) fn count_at(pad: &gst::Pad, direction: gst::PadDirection, counter: &Arc<AtomicU64>) {
     if pad.direction() != direction {
         return;
     }
