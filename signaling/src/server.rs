@@ -22,7 +22,7 @@ use crate::rest::request::{Body, Query, Request, body as body_pieces};
 use crate::rest::{self, fresh};
 use crate::session::MAX_MESSAGE_BYTES;
 use crate::whip::{self, Protocol};
-use crate::{Services, guard, listen, metrics, ready, ui, websocket};
+use crate::{Services, guard, listen, metrics, ready, traces, ui, websocket};
 
 /// How long requests in flight may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -170,8 +170,7 @@ fn request() -> impl Filter<Extract = (Asked,), Error = Rejection> + Clone {
 }
 
 fn upgrade(ws: Ws, peer: Peer, headers: &HeaderMap, services: Arc<Services>) -> Result<Response, Refusal> {
-    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let traceparent = traceparent.map(str::to_owned);
+    let traceparent = traces::traceparent(headers).map(str::to_owned);
     let admitted = guard::admit(&services, peer, headers)?;
     // A token may also come with the first message; one that came already must be good.
     let caller = match admitted.caller {

@@ -14,6 +14,7 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor};
 use serde_json::Value;
+use warp::http::HeaderMap;
 
 /// Contexts of clients, and ids of traces, that are remembered.
 const REMEMBERED: usize = 1024;
@@ -111,6 +112,11 @@ fn push<T>(kept: &mut VecDeque<T>, new: T) {
         kept.pop_front();
     }
     kept.push_back(new);
+}
+
+/// The trace context that a client came with.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent")?.to_str().ok()
 }
 
 /// A client gave a context (W3C `traceparent`) when it began this session: its frames' traces are linked to it. They are

@@ -36,7 +36,7 @@ pub(super) async fn start(
     request: Request,
     caller: &Caller,
 ) -> Result<Response, Refusal> {
-    let traceparent = request.header("traceparent").map(str::to_owned);
+    let traceparent = traces::traceparent(&request.headers).map(str::to_owned);
     let wanted = read(&request.json_body().await?)?;
     check(services, &wanted).await?;
     let wanted = Wanted {

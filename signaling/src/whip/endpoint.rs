@@ -58,8 +58,7 @@ pub(super) async fn begin(
         peer: Some(Peer { offer, door, watched }),
     };
     let begun = keeper::begin(services, wanted).await.map_err(params::refused)?;
-    let traceparent = said.get("traceparent").and_then(|value| value.to_str().ok());
-    traces::link(&begun.session, traceparent);
+    traces::link(&begun.session, traces::traceparent(&said));
     let location = address::location(&said, secure, &endpoint, &begun.session);
     let answer = begun.answer.unwrap_or_default();
     let mut response = fresh(warp::reply::with_status(answer, StatusCode::CREATED));
