@@ -18,7 +18,7 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "bench/redis"))
 import report
-from system import FILM, Redis
+from system import Redis, film, vp8
 
 # What Chromium sends of pictures of these sizes when the network lets it.
 PICTURES = {"640x480": (640, 480, 1_700_000, 1.3), "1280x720": (1280, 720, 2_500_000, 1.35)}
@@ -44,14 +44,9 @@ def run(line, environment):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def film(path, width, height, bits, environment):
+def encoded(path, width, height, bits, environment):
     """The film, several times over, as IVF; its number of frames."""
-    run(
-        f"filesrc location={FILM} ! qtdemux ! h264parse ! avdec_h264 ! videoscale add-borders=false "
-        f"! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! vp8enc deadline=1 cpu-used=8 threads=2 "
-        f"end-usage=cbr target-bitrate={bits} keyframe-max-dist=3000 ! avmux_ivf ! filesink location={path}",
-        environment,
-    )
+    run(f"{film(width, height)} ! {vp8(bits, 3000)} ! avmux_ivf ! filesink location={path}", environment)
     data = path.read_bytes()
     # Each frame has its size and its time before it, of 4 and of 8 bytes.
     header, at, frames = data[:32], 32, []
@@ -108,7 +103,7 @@ def main():
                 "GST_REGISTRY": str(folder / "registry.bin"),
             }  # fmt: skip
             for picture, (width, height, bits, limit) in PICTURES.items():
-                frames = film(folder / f"{width}.ivf", width, height, bits, environment)
+                frames = encoded(folder / f"{width}.ivf", width, height, bits, environment)
                 lines = steps(folder / f"{width}.ivf")
                 rounds = [{step: run(line, environment) for step, line in lines.items()} for _ in range(options.rounds)]
                 figures[picture] = {

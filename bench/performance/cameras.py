@@ -13,11 +13,7 @@ from bench import system
 SIZE, FPS = (640, 480), 30
 SECONDS = 10
 PIPELINE = "webrtc-detect"
-SCALED = (
-    "filesrc location={film} ! qtdemux ! h264parse ! avdec_h264 ! videoscale add-borders=false ! videorate "
-    "! video/x-raw,width={width},height={height},framerate={fps}/1,pixel-aspect-ratio=1/1"
-)
-ENCODED = "vp8enc deadline=1 cpu-used=8 threads=2 end-usage=cbr target-bitrate=1500000 keyframe-max-dist=300 ! webmmux"
+ENCODED = f"{system.vp8(1_500_000, 300)} ! webmmux"
 RAW = "videoconvert ! video/x-raw,format=I420 ! y4menc"
 
 
@@ -25,8 +21,7 @@ def film(folder, encoded=True):
     """Real pictures at a camera's size and rate: encoded as a browser would, or raw."""
     path = folder / ("film.webm" if encoded else "film.y4m")
     if not path.exists():
-        line = SCALED.format(film=system.FILM, width=SIZE[0], height=SIZE[1], fps=FPS)
-        line += f" ! {ENCODED if encoded else RAW} ! filesink location={path}"
+        line = f"{system.film(*SIZE, FPS)} ! {ENCODED if encoded else RAW} ! filesink location={path}"
         subprocess.run(["gst-launch-1.0", "-q", *line.split()], check=True, stdout=subprocess.DEVNULL)
     return path
 

@@ -19,11 +19,11 @@ from PIL import Image
 import bench
 import figures
 from bench import report, system
+from workers import answered, fill
 
 # A camera's pictures come to Sightline's workers in the last of these sizes: sessions scale them to the model's input.
 SIZES = {"640x480": (640, 480), "1280x720": (1280, 720), "416x312": (416, 312)}
 QUALITY = 85
-EXPIRES = 4_000_000_000_000_000
 WARM_UP = 40
 # Databases of one Redis: who waits for pictures in which.
 SIGHTLINE, V1_DEFAULT, V1_TWO = 0, 1, 2
@@ -37,27 +37,6 @@ def pictures(size):
         Image.open(path).convert("RGB").resize(size).save(buffer, "JPEG", quality=QUALITY)
         encoded.append(buffer.getvalue())
     return encoded
-
-
-def fill(client, jpegs, count):
-    with client.pipeline(transaction=False) as batch:
-        for seq in range(count):
-            batch.xadd("images", {
-                "participantId": "filled", "timestamp": seq, "v": 1, "seq": seq,
-                "captured": int(time.time() * 1e6), "expires": EXPIRES, "img": jpegs[seq % len(jpegs)],
-            })  # fmt: skip
-            if seq % 50 == 49:
-                batch.execute()
-        batch.execute()
-
-
-def answered(client):
-    """Redis's time, and how many pictures have been answered until then."""
-    batch = client.pipeline(transaction=False)
-    batch.time()
-    batch.xinfo_stream("predictions")
-    (seconds, micros), stream = batch.execute()
-    return seconds + micros / 1e6, stream["entries-added"]
 
 
 def rate(client, workers, jpegs, seconds, most):

@@ -150,7 +150,7 @@ def main():
     options = parser.parse_args()
     load = report.Load()
     with (
-        workplace() as (folder, jpegs),
+        workplace(options.programs) as (folder, jpegs),
         Redis(folder, maxmemory="64mb") as server,
         System(options.programs, server, folder, jpegs[0].parent, WORKERS) as system,
     ):

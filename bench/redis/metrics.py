@@ -68,7 +68,7 @@ def main():
     parser.add_argument("--frames", type=int, default=2000, help="in each round, with and without")
     options = parser.parse_args()
     load = report.Load()
-    with workplace() as (folder, jpegs), Redis(folder) as server:
+    with workplace(options.programs) as (folder, jpegs), Redis(folder) as server:
         rounds = [pair(options, server, folder, jpegs, number % 2 == 0) for number in range(options.rounds)]
     faster = [on[0] / off[0] for on, off in rounds]
     dearer = [on[1] / off[1] for on, off in rounds]

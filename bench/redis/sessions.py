@@ -14,7 +14,7 @@ import time
 import tomllib
 
 import report
-from system import FILM, ROOT, Redis, cpu_seconds
+from system import ROOT, Redis, cpu_seconds, film, vp8
 
 RATES = (1, 5, 10, 15)
 PICTURES = {"640x360": (640, 360, 800_000), "1280x720": (1280, 720, 2_000_000)}
@@ -26,14 +26,10 @@ def run(line, environment):
     return subprocess.Popen(["gst-launch-1.0", "-q", *line.split()], env=environment)
 
 
-def film(folder, width, height, bits, environment):
+def encoded(folder, width, height, bits, environment):
     """The film, ten seconds of it, as a browser's encoder would send it."""
     path = folder / f"{width}.webm"
-    line = (
-        f"filesrc location={FILM} ! qtdemux ! h264parse ! avdec_h264 ! videoscale add-borders=false "
-        f"! video/x-raw,width={width},height={height},pixel-aspect-ratio=1/1 ! vp8enc deadline=1 cpu-used=8 threads=2 "
-        f"end-usage=cbr target-bitrate={bits} keyframe-max-dist=250 ! webmmux ! filesink location={path}"
-    )
+    line = f"{film(width, height)} ! {vp8(bits, 250)} ! webmmux ! filesink location={path}"
     assert run(line, environment).wait(120) == 0, "the film cannot be encoded"
     return path
 
@@ -82,7 +78,7 @@ def main():
         with Redis(folder) as server:
             environment = os.environ | {"REDIS_URL": server.url, "GST_PLUGIN_PATH": str(options.programs)}
             for picture, (width, height, bits) in PICTURES.items():
-                source = film(folder, width, height, bits, environment)
+                source = encoded(folder, width, height, bits, environment)
                 decoded, _ = cores(decoding(source), environment, options.seconds)
                 measured = {fps: cores(session(source, fps), environment, options.seconds) for fps in RATES}
                 figures[picture] = {

@@ -21,12 +21,6 @@ import redis
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("SIGHTLINE_DATA", ROOT.parent / "shared/data"))
 FILM = DATA / "video/bikes.mp4"
-# As webrtc-detect makes its JPEGs.
-JPEGS = (
-    "filesrc location={film} ! qtdemux ! h264parse ! avdec_h264 ! videoscale add-borders=false "
-    "! video/x-raw,width=416,height={height},pixel-aspect-ratio=1/1 ! scalejpegenc quality={quality} "
-    "! multifilesink location={folder}/%05d.jpg"
-)
 # A camera that costs next to nothing: its pictures are encoded already.
 CAMERA = """schema = 1
 name = "camera"
@@ -76,18 +70,35 @@ def wait_for(what, seconds, check):
     return value
 
 
+def film(width, height, fps=None):
+    """Elements that give the film's pictures in that size, and at that rate if there is one."""
+    rate, at_rate = ("! videorate ", f",framerate={fps}/1") if fps else ("", "")
+    return (
+        f"filesrc location={FILM} ! qtdemux ! h264parse ! avdec_h264 ! videoscale add-borders=false {rate}"
+        f"! video/x-raw,width={width},height={height}{at_rate},pixel-aspect-ratio=1/1"
+    )
+
+
+def vp8(bits, keyframes):
+    """The encoder as browsers have it, with so many frames from one keyframe to the next at most."""
+    return (
+        f"vp8enc deadline=1 cpu-used=8 threads=2 end-usage=cbr target-bitrate={bits} keyframe-max-dist={keyframes}"
+    )
+
+
 @contextlib.contextmanager
-def workplace():
-    """A folder that goes, and in it the film's frames as JPEG files."""
+def workplace(programs):
+    """A folder that goes, and in it the film's frames as JPEG files, made by the plugins among the programs."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "jpegs").mkdir()
-        yield folder, make_jpegs(folder / "jpegs")
+        yield folder, make_jpegs(folder / "jpegs", programs)
 
 
-def make_jpegs(folder, quality=85, height=234, environment=None):
-    """The film's frames, 416 pixels wide, as JPEG files; a camera's 16:9 is 234 high."""
-    line = JPEGS.format(film=FILM, height=height, quality=quality, folder=folder)
+def make_jpegs(folder, programs):
+    """The film's frames as webrtc-detect makes its JPEGs of a camera's 16:9, 416 pixels wide."""
+    line = f"{film(416, 234)} ! scalejpegenc quality=85 ! multifilesink location={folder}/%05d.jpg"
+    environment = os.environ | {"GST_PLUGIN_PATH": str(programs)}
     subprocess.run(["gst-launch-1.0", "-q", *line.split()], env=environment, check=True, stdout=subprocess.DEVNULL)
     return sorted(folder.glob("*.jpg"))
 

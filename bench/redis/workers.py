@@ -15,10 +15,8 @@ from system import Redis, System, cpu_seconds, wait_for, workplace
 EXPIRES = 4_000_000_000_000_000
 
 
-def fill(client, jpegs, count):
+def fill(client, pictures, count):
     """Frames as `redisstreamsink` writes them, of one session."""
-    pictures = [path.read_bytes() for path in jpegs]
-    client.delete("predictions")
     with client.pipeline(transaction=False) as batch:
         for seq in range(count):
             batch.xadd("images", {
@@ -31,7 +29,7 @@ def fill(client, jpegs, count):
 
 
 def answered(client):
-    """How many frames workers have answered, and when that was by Redis's clock."""
+    """Redis's time, and how many frames workers have answered until then."""
     batch = client.pipeline(transaction=False)
     batch.time()
     batch.xinfo_stream("predictions")
@@ -45,7 +43,8 @@ def rate(options, server, folder, jpegs, workers, while_measured=lambda _: conte
     client.flushall()
     frames = options.frames * workers
     with System(options.programs, server, folder, jpegs[0].parent, workers, **settings) as system:
-        fill(client, jpegs, frames)
+        client.delete("predictions")
+        fill(client, [path.read_bytes() for path in jpegs], frames)
         reached = lambda count: client.exists("predictions") and answered(client)[1] >= count
         wait_for("the first frames are answered", 60, lambda: reached(frames // 10))
         cpu = cpu_seconds(server.process.pid)
@@ -65,7 +64,7 @@ def main():
     parser.add_argument("--frames", type=int, default=1000, help="for each worker, in each round")
     options = parser.parse_args()
     load = report.Load()
-    with workplace() as (folder, jpegs), Redis(folder) as server:
+    with workplace(options.programs) as (folder, jpegs), Redis(folder) as server:
         rounds = [
             [rate(options, server, folder, jpegs, workers) for workers in (1, 2)] for _ in range(options.rounds)
         ]
