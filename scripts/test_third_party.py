@@ -26,6 +26,11 @@ class Bills(unittest.TestCase):
         # What is only run while building or testing is in no program.
         self.assertFalse({"proptest", "gst-plugin-version-helper", "serde_derive"} & (launcher | signaling))
 
+    def test_what_is_locked_holds_what_only_builds_and_tests(self):
+        bill = third_party.locked()
+        self.assertIsNone(valid(bill))
+        self.assertTrue({"gstreamer", "proptest", "vite"} <= {one["name"] for one in bill["components"]})
+
     def test_packages_of_debian_are_added(self):
         bill = third_party.add_debian(third_party.sbom("signaling"), "libc6:amd64\t2.41-12\tamd64\tglibc\n")
         self.assertIsNone(valid(bill))

@@ -3,12 +3,14 @@
 
 third_party.py notices                          the texts, for all programs
 third_party.py sbom PROGRAM                     a bill of the crates in a program
+third_party.py locked                           a bill of all crates and npm packages that are locked, those that only build and test among them
 third_party.py add-debian BILL PACKAGES.tsv     that bill with the Debian packages whose files are in an image
 """
 
 import json
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,27 +39,43 @@ def crates(programs):
 
 def licence(package):
     """As an SPDX expression: `/` between two is what it was once written as."""
-    return (package["license"] or "NOASSERTION").replace("/", " OR ")
+    return (package.get("license") or "NOASSERTION").replace("/", " OR ")
 
 
-def sbom(program):
-    def component(package):
-        name, version = package["name"], package["version"]
-        purl = f"pkg:cargo/{name}@{version}"
-        return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl,
-                "licenses": [{"expression": licence(package)}]}
+def component(ecosystem, name, package):
+    purl = f"pkg:{ecosystem}/{urllib.parse.quote(name)}@{urllib.parse.quote(package['version'])}"
+    return {"type": "library", "bom-ref": purl, "name": name, "version": package["version"], "purl": purl,
+            "licenses": [{"expression": licence(package)}]}
 
-    found = crates([program])
-    own = next(package for package in found if package["name"] == program)
+
+def bill(name, own, components):
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {"component": {"type": "application", "name": program, "version": own["version"],
+        "metadata": {"component": {"type": "application", "name": name, "version": own["version"],
                                    "licenses": [{"expression": licence(own)}]}},
-        "components": [component(package) for package in found if package is not own],
+        "components": components,
     }
+
+
+def sbom(program):
+    found = crates([program])
+    own = next(package for package in found if package["name"] == program)
+    return bill(program, own, [component("cargo", package["name"], package) for package in found if package is not own])
+
+
+def locked():
+    command = ["cargo", "metadata", "--locked", "--format-version=1"]
+    packages = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)["packages"]
+    own = next(package for package in packages if package["name"] == "signaling")
+    parts = [component("cargo", package["name"], package) for package in packages if package["source"]]
+    for path, package in json.loads((ROOT / "ui/package-lock.json").read_text())["packages"].items():
+        # The first is the page itself; one may be there several times.
+        if path:
+            parts.append(component("npm", path.rpartition("node_modules/")[2], package))
+    return bill("sightline", own, sorted({part["purl"]: part for part in parts}.values(), key=lambda part: part["purl"]))
 
 
 def add_debian(bill, packages):
@@ -97,8 +115,10 @@ def main(verb, *arguments):
             print(notices(), end="")
         case "sbom", (program,) if program in PROGRAMS:
             print(json.dumps(sbom(program), indent=1))
-        case "add-debian", (bill, packages):
-            print(json.dumps(add_debian(json.loads(Path(bill).read_text()), Path(packages).read_text()), indent=1))
+        case "locked", ():
+            print(json.dumps(locked(), indent=1))
+        case "add-debian", (file, packages):
+            print(json.dumps(add_debian(json.loads(Path(file).read_text()), Path(packages).read_text()), indent=1))
         case _:
             sys.exit(__doc__)
 
