@@ -1,5 +1,6 @@
 """Sessions of cameras as a measurement sees them: the sender's process, and what becomes of its frames."""
 
+import sys
 import contextlib
 import json
 import subprocess
@@ -45,6 +46,7 @@ class Sender:
         """The id of one more session, or None if there is no room for it."""
         answer = self.ask("add")
         if "id" not in answer:
+            print(answer, file=sys.stderr)
             return None
         self.sessions.append(answer["id"])
         return answer["id"]

@@ -64,7 +64,7 @@ def ramp(options, seconds, steps):
         folder = Path(name)
         film = cameras.film(folder)
         # Admission as it is by default.
-        settings = {"SIGHTLINE_MAX_CPU_PERCENT": "90", "SIGHTLINE_MAX_QUEUE_MS": "60", "SIGHTLINE_MAX_SESSIONS": "32"}
+        settings = {"SIGHTLINE_MAX_CPU_PERCENT": "90", "SIGHTLINE_MAX_QUEUE_MS": "90", "SIGHTLINE_MAX_SESSIONS": "32"}
         server, site = stack.enter_context(cameras.site(options, folder, **settings))
         sender = cameras.Sender(stack, site, film, FPS)
         rows, refused = [], False

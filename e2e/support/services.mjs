@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { basename, join } from 'node:path';
 import { Program } from './processes.mjs';
 import { Redis, RedisServer } from './redis.mjs';
-import { Site, binaries, root } from './system.mjs';
+import { ADMITS_ALL, Site, binaries, root } from './system.mjs';
 import { python } from './tools.mjs';
 import { freePort, freeUdpPorts, until } from './wait.mjs';
 
@@ -45,6 +45,7 @@ class Services {
       SIGHTLINE_ID: id,
       SIGHTLINE_MODEL: 'blobs',
       SIGHTLINE_WORKERS: '0',
+      ...ADMITS_ALL,
       SIGHTLINE_LAUNCHER_PORT: String(await freePort()),
       SIGHTLINE_UDP_PORTS: `${ports[0]}-${ports.at(-1)}`,
     };

@@ -129,8 +129,9 @@ pub struct AdmissionArgs {
     /// No more sessions while the machine or container has less memory left than so many MiB
     #[arg(long, env = "SIGHTLINE_MIN_FREE_MEMORY_MIB", default_value_t = 256)]
     pub min_free_memory_mib: u32,
-    /// No more sessions while the frames of most wait longer than so many milliseconds, and than three inferences, for a worker (0: no limit)
-    #[arg(long, env = "SIGHTLINE_MAX_QUEUE_MS", default_value_t = 60)]
+    /// No more sessions while the frames of most wait longer than so many milliseconds, and than three inferences, for a
+    /// worker, or would with one more (0: no limit)
+    #[arg(long, env = "SIGHTLINE_MAX_QUEUE_MS", default_value_t = 90)]
     pub max_queue_ms: u32,
 }
 

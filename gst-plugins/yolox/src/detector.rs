@@ -50,18 +50,24 @@ pub enum Normalisation {
     Legacy,
 }
 
-/// The model's input of one frame, which goes to the batch and comes back.
-struct Input {
+/// Layouts of pictures whose rooms are kept: of sessions whose frames come in turn.
+const LAYOUTS: usize = 4;
+
+/// Room for pictures of one layout: the model's input, which goes to the batch and comes back, and what is found.
+struct Room {
     preprocessor: Preprocessor,
     row: Tensor<f32>,
     /// The pixels of a legacy model, before they are normalised.
     pixels: Option<Vec<f32>>,
+    postprocessor: Postprocessor,
 }
 
-impl Input {
+impl Room {
     fn new(picture: &Picture, model: &Model, normalisation: Normalisation) -> Result<Self, EngineError> {
-        let preprocessor = Preprocessor::new(*picture.layout(), model.size);
-        let mut row = engine::row(model.size)?;
+        let layout = *picture.layout();
+        let size = model.input_for((layout.width, layout.height));
+        let preprocessor = Preprocessor::new(layout, size);
+        let mut row = engine::row(size)?;
         let tensor = row.extract_tensor_mut().1;
         let mut pixels = (normalisation == Normalisation::Legacy).then(|| vec![0.0; tensor.len()]);
         preprocessor.pad(pixels.as_deref_mut().unwrap_or(tensor));
@@ -69,6 +75,7 @@ impl Input {
             preprocessor,
             row,
             pixels,
+            postprocessor: Postprocessor::new(model.classes, size, model.strides, model.decoded),
         })
     }
 
@@ -89,8 +96,8 @@ pub struct Detector {
     membership: Arc<Membership<Engine>>,
     labels: Labels,
     normalisation: Normalisation,
-    input: Option<Input>,
-    postprocessor: Postprocessor,
+    /// The last used first.
+    rooms: Vec<Room>,
 }
 
 impl Detector {
@@ -105,9 +112,8 @@ impl Detector {
         let model = &instance.model;
         let labels = Labels::find(labels.as_deref(), &config.model, model.classes)?;
         Ok(Self {
-            postprocessor: Postprocessor::new(model.classes, model.size, model.strides, model.decoded),
             membership: Arc::new(instance.batcher.join()),
-            input: None,
+            rooms: Vec::new(),
             normalisation,
             labels,
             instance,
@@ -141,40 +147,36 @@ impl Detector {
     ) -> Result<(&[Object], Times), DetectorError> {
         let start = Instant::now();
         let layout = *picture.layout();
-        // Room is made once for all pictures of a layout. An input whose run failed is not seen again.
-        let mut input = match self.input.take() {
-            Some(input) if *input.preprocessor.layout() == layout => input,
-            _ => Input::new(picture, &self.instance.model, self.normalisation)?,
+        // Room is made once for all pictures of a layout. One whose run failed is not seen again.
+        let is_fit = |room: &Room| *room.preprocessor.layout() == layout;
+        let mut room = match self.rooms.iter().position(is_fit) {
+            Some(at) => self.rooms.remove(at),
+            None => Room::new(picture, &self.instance.model, self.normalisation)?,
         };
-        input.fill(picture);
+        room.fill(picture);
         let preprocess = start.elapsed();
 
-        let Input {
-            preprocessor,
-            row,
-            pixels,
-        } = input;
         let done = self
             .membership
-            .infer(row, timeout)
+            .infer(room.row, timeout)
             .map_err(|source| DetectorError::Batch {
                 model: self.instance.model.name.clone(),
                 source,
             })?;
-        let ratio = preprocessor.letterbox().ratio;
-        let row = done.row;
-        self.input = Some(Input {
-            preprocessor,
-            row,
-            pixels,
-        });
+        room.row = done.row;
+        self.rooms.truncate(LAYOUTS - 1);
+        self.rooms.insert(0, room);
 
         let inferred = Instant::now();
         let frame = (layout.width, layout.height);
         let predictions = done.output.row(done.index)?;
-        let objects = self
-            .postprocessor
-            .objects(predictions, params, wanted, ratio, frame);
+        let Room {
+            preprocessor,
+            postprocessor,
+            ..
+        } = &mut self.rooms[0];
+        let ratio = preprocessor.letterbox().ratio;
+        let objects = postprocessor.objects(predictions, params, wanted, ratio, frame);
         let times = Times {
             preprocess,
             wait: done.wait,

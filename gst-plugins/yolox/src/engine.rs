@@ -8,7 +8,7 @@ use ort::value::{DynValue, Tensor, TensorRef};
 
 use crate::CAT;
 use crate::batch::Runner;
-use crate::model::{Graph, Model, ModelError, rewrite};
+use crate::model::{Graph, Model, ModelError, rewrite, sizes};
 use crate::provider::Provider;
 use crate::runtime::{self, RuntimeError};
 
@@ -38,6 +38,26 @@ pub struct Options {
     pub threads: usize,
     /// The most frames in one run.
     pub batch: usize,
+    pub shape: InputShape,
+}
+
+/// The shape of the model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InputShape {
+    /// As it was exported; what a picture leaves free is padding.
+    #[default]
+    Model,
+    /// As the picture, where the model can be run so: one frame at a time, on processors.
+    Picture,
+}
+
+impl InputShape {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Picture => "picture",
+        }
+    }
 }
 
 /// A loaded model. One frame's input are planes of height × width.
@@ -45,12 +65,12 @@ pub struct Engine {
     session: Session,
     input: String,
     output: String,
-    /// Batch (if it is fixed), 3, height, width.
-    shape: (Option<usize>, [usize; 3]),
+    /// If it is fixed.
+    batch: Option<usize>,
     /// Room for a batch.
     gathered: Vec<f32>,
-    /// Predictions of a frame, and their length; zero until they are known.
-    expected: [usize; 2],
+    /// What its output has to be; nothing until that is known.
+    model: Option<Model>,
 }
 
 /// Loads a model; also says what its facts are, and what it runs on.
@@ -60,30 +80,57 @@ pub fn load(
     options: &Options,
 ) -> Result<(Engine, Model, Provider), EngineError> {
     graph.check_batch(options.batch)?;
-    let (session, provider) = open(bytes, options)?;
-    let (width, height) = graph.size;
+    let is_wanted = options.shape == InputShape::Picture && options.batch == 1 && !graph.is_decoded();
+    if let Some(free) = is_wanted.then(|| sizes::free(bytes)).flatten() {
+        match load_as(graph, bytes, Some(&free), options) {
+            Ok(loaded) => return Ok(loaded),
+            Err(error) => gst::warning!(CAT, "goes on without input-shape=picture: {error}"),
+        }
+    }
+    load_as(graph, bytes, None, options)
+}
+
+/// `free` is the model with its size left open, for processors.
+fn load_as(
+    graph: &Graph,
+    bytes: &[u8],
+    free: Option<&[u8]>,
+    options: &Options,
+) -> Result<(Engine, Model, Provider), EngineError> {
+    let (session, provider) = open(bytes, free, options)?;
+    let is_free = free.is_some() && provider == Provider::Cpu;
     let mut engine = Engine {
         session,
         input: graph.input.clone(),
         output: graph.output.clone(),
-        shape: (graph.batch, [3, height, width]),
+        batch: graph.batch,
         gathered: Vec::new(),
-        expected: [0; 2],
+        model: None,
     };
-    let dims = engine.warm_up(options.batch)?;
-    let model = graph.model(graph.is_open().then_some(&dims[..]))?;
-    engine.expected = [model.anchors, 5 + model.classes];
+    let dims = engine.warm_up(graph.size, options.batch)?;
+    let ran = (is_free || graph.is_open()).then_some(&dims[..]);
+    let model = Model {
+        is_free,
+        ..graph.model(ran)?
+    };
+    engine.model = Some(model.clone());
+    if is_free {
+        // Only a run shows that nothing else in the graph knows the size.
+        let smallest = row(model.input_for((graph.size.0, 1)))?;
+        engine.run(&[smallest]).map_err(ort::Error::new)?;
+    }
     Ok((engine, model, provider))
 }
 
 /// The session, on the first provider that takes the model.
-fn open(bytes: &[u8], options: &Options) -> Result<(Session, Provider), EngineError> {
+fn open(bytes: &[u8], free: Option<&[u8]>, options: &Options) -> Result<(Session, Provider), EngineError> {
     // The library must be there before it can be asked.
     runtime::environment()?;
     let is_built_in = |provider: Provider| provider.is_built_in().unwrap_or(false);
     let mut candidates = options.provider.candidates(is_built_in).into_iter().peekable();
     while let Some(provider) = candidates.next() {
-        let error = match open_on(provider, bytes, options) {
+        let model = free.filter(|_| provider == Provider::Cpu).unwrap_or(bytes);
+        let error = match open_on(provider, model, options) {
             Ok(session) => return Ok((session, provider)),
             Err(error) => error,
         };
@@ -131,22 +178,34 @@ fn configure(builder: SessionBuilder, threads: usize) -> Result<SessionBuilder, 
         .with_inter_op_spinning(false)?)
 }
 
+/// Colours of a picture.
+const PLANES: usize = 3;
+
 /// Room for one frame's input, of 3 × `height` × `width`, where ONNX Runtime likes it.
 pub fn row((width, height): (usize, usize)) -> Result<Tensor<f32>, EngineError> {
-    let mut row = Tensor::new(&Allocator::default(), [1, 3, height, width])?;
+    let mut row = Tensor::new(&Allocator::default(), [1, PLANES, height, width])?;
     row.extract_tensor_mut().1.fill(0.0);
     Ok(row)
+}
+
+/// Width and height of a frame's input.
+fn size_of(row: &Tensor<f32>) -> (usize, usize) {
+    let side = |index: usize| {
+        row.shape()
+            .get(index)
+            .and_then(|size| usize::try_from(*size).ok())
+    };
+    (side(3).unwrap_or_default(), side(2).unwrap_or_default())
 }
 
 impl Engine {
     /// The first run makes room and, on accelerators, chooses kernels: better now than with the first frames.
     /// Gives the dimensions of the last run's output.
-    fn warm_up(&mut self, batch: usize) -> Result<Vec<usize>, EngineError> {
-        let [_, height, width] = self.shape.1;
+    fn warm_up(&mut self, size: (usize, usize), batch: usize) -> Result<Vec<usize>, EngineError> {
         let mut dims = Vec::new();
-        let sizes = if batch > 1 { &[batch, 1][..] } else { &[1] };
-        for size in sizes {
-            let rows: Result<Vec<_>, _> = (0..*size).map(|_| row((width, height))).collect();
+        let batches = if batch > 1 { &[batch, 1][..] } else { &[1] };
+        for frames in batches {
+            let rows: Result<Vec<_>, _> = (0..*frames).map(|_| row(size)).collect();
             let output = self.compute(&rows?)?;
             let shape = output.try_extract_tensor::<f32>()?.0;
             dims = shape
@@ -158,17 +217,17 @@ impl Engine {
     }
 
     fn compute(&mut self, rows: &[Tensor<f32>]) -> Result<DynValue, EngineError> {
-        let (batch, [planes, height, width]) = self.shape;
-        let size = batch.unwrap_or(rows.len());
+        let size = self.batch.unwrap_or(rows.len());
         let value: SessionInputValue = match rows {
             [row] if size == 1 => row.into(),
             rows => {
-                let length = planes * height * width;
+                let (width, height) = rows.first().map_or((0, 0), size_of);
+                let length = PLANES * height * width;
                 self.gathered.resize(size * length, 0.0);
                 for (row, room) in rows.iter().zip(self.gathered.chunks_exact_mut(length)) {
                     room.copy_from_slice(row.extract_tensor().1);
                 }
-                let shape = [size, planes, height, width];
+                let shape = [size, PLANES, height, width];
                 TensorRef::from_array_view((shape, &self.gathered[..]))?.into()
             }
         };
@@ -205,8 +264,13 @@ impl Runner for Engine {
             .try_extract_tensor::<f32>()
             .map_err(|error| error.to_string())?
             .0;
-        let [anchors, values] = self.expected;
-        if !holds(shape, rows.len(), self.expected) {
+        let size = rows.first().map_or((0, 0), size_of);
+        let expected = self
+            .model
+            .as_ref()
+            .map_or([0; 2], |model| [model.predictions(size), 5 + model.classes]);
+        let [anchors, values] = expected;
+        if !holds(shape, rows.len(), expected) {
             let (found, batch) = (&shape[..], rows.len());
             return Err(format!(
                 "the model's output is {found:?} for a batch of {batch}; expected {anchors}×{values} for each frame"
@@ -242,5 +306,68 @@ mod tests {
         assert!(!holds(&[2, 2100, 9], 2, [2100, 8]));
         assert!(!holds(&[2, 16800], 2, [2100, 8]));
         assert!(!holds(&[-1, 2, 2100, 8], 3, [2100, 8]));
+    }
+
+    fn loaded(bytes: &[u8], shape: InputShape) -> (Engine, Model) {
+        let graph = Graph::parse(bytes, std::path::Path::new("head.onnx")).unwrap();
+        let options = Options {
+            provider: Provider::Cpu,
+            device: 0,
+            threads: 1,
+            batch: 1,
+            shape,
+        };
+        let (engine, model, _) = load(&graph, bytes, &options).unwrap();
+        (engine, model)
+    }
+
+    /// What the model says of a picture with `height` rows that are not grey.
+    fn predicted(engine: &mut Engine, size: (usize, usize), height: usize) -> Vec<f32> {
+        let mut input = row(size).unwrap();
+        for (at, value) in input.extract_tensor_mut().1.iter_mut().enumerate() {
+            let (x, y) = (at % size.0, at / size.0 % size.1);
+            *value = if y < height { (x * y % 251) as f32 } else { 114.0 };
+        }
+        engine.run(&[input]).unwrap().row(0).unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_picture_of_any_shape_is_inferred_without_its_padding() {
+        let head = crate::model::network::head();
+        let (mut whole, model) = loaded(&head, InputShape::Model);
+        assert_eq!(model.input_for((640, 270)), (64, 64));
+        let (mut free, model) = loaded(&head, InputShape::Picture);
+        assert_eq!(model.input_for((640, 270)), (64, 32));
+        assert_eq!(model.input_for((270, 640)), (32, 64));
+        let (before, after) = (
+            predicted(&mut whole, (64, 64), 27),
+            predicted(&mut free, (64, 32), 27),
+        );
+        // 8 × 4 cells of stride 8, 4 × 2 of 16, 2 × 1 of 32: the first half of each grid.
+        let grids = [(0, 32), (64, 8), (80, 2)];
+        let upper = grids
+            .map(|(first, cells)| &before[first * 7..][..cells * 7])
+            .concat();
+        assert_eq!(upper, after);
+        assert_eq!(predicted(&mut free, (32, 64), 64).len(), 42 * 7);
+        assert_eq!(predicted(&mut free, (64, 64), 27), before);
+    }
+
+    #[test]
+    fn a_model_that_knows_its_size_keeps_it() {
+        let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+        for name in ["blobs.onnx", "blobs_decoded.onnx", "blobs_p6.onnx"] {
+            let bytes = std::fs::read(models.join(name)).unwrap();
+            let (mut engine, model) = loaded(&bytes, InputShape::Picture);
+            assert_eq!(
+                (model.is_free, model.input_for((640, 100))),
+                (false, model.size),
+                "{name}"
+            );
+            assert_eq!(
+                predicted(&mut engine, model.size, 9).len(),
+                model.anchors * (5 + model.classes)
+            );
+        }
     }
 }

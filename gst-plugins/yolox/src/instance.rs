@@ -44,6 +44,7 @@ impl Config {
         compare("device-id", &own.device, &other.device);
         compare("intra-threads", &own.threads, &other.threads);
         compare("batch-size", &own.batch, &other.batch);
+        compare("input-shape", &own.shape.name(), &other.shape.name());
         differences.join(", ")
     }
 }
@@ -111,6 +112,7 @@ fn slot(id: &str) -> Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::InputShape;
 
     fn config(model: &str, batch: usize) -> Config {
         let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
@@ -119,6 +121,7 @@ mod tests {
             device: 0,
             threads: 1,
             batch,
+            shape: InputShape::default(),
         };
         Config {
             model: models.join(model),

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
+#[cfg(test)]
+pub mod network;
 mod onnx;
 pub mod rewrite;
+pub mod sizes;
 #[cfg(test)]
 mod tests;
 
@@ -135,6 +138,11 @@ impl Graph {
         self.output_dims.iter().skip(1).any(Option::is_none)
     }
 
+    /// Whether the graph itself turns grid offsets into boxes in pixels, for the one size that it knows.
+    pub fn is_decoded(&self) -> bool {
+        self.decoded
+    }
+
     /// Whether a batch of `size` frames fits.
     pub fn check_batch(&self, size: usize) -> Result<(), ModelError> {
         match self.batch {
@@ -166,6 +174,7 @@ impl Graph {
             classes,
             strides,
             decoded: self.decoded,
+            is_free: false,
             metadata: self.metadata.clone(),
         })
     }
@@ -201,7 +210,33 @@ pub struct Model {
     pub strides: &'static [usize],
     /// Whether the graph itself turns grid offsets into boxes in pixels.
     pub decoded: bool,
+    /// Whether `size` is only the largest input that it takes.
+    pub is_free: bool,
     pub metadata: Vec<(String, String)>,
+}
+
+impl Model {
+    /// Width and height of the input for a picture of this width and height: the smallest that holds it as large as `size` does.
+    pub fn input_for(&self, picture: (usize, usize)) -> (usize, usize) {
+        let (width, height) = self.size;
+        let cell = self.strides.last().copied().unwrap_or(1);
+        // The demo's `ratio` as a fraction, which rounds nothing.
+        let fit = |side: usize, most: usize, of: usize, by: usize| {
+            (side * most).div_ceil(of).next_multiple_of(cell).min(by)
+        };
+        if !self.is_free {
+            self.size
+        } else if width * picture.1 <= height * picture.0 {
+            (width, fit(picture.1, width, picture.0, height))
+        } else {
+            (fit(picture.0, height, picture.1, width), height)
+        }
+    }
+
+    /// Number of predictions for an input of `size`.
+    pub fn predictions(&self, size: (usize, usize)) -> usize {
+        cells(self.strides, size)
+    }
 }
 
 impl fmt::Display for Model {
@@ -215,8 +250,12 @@ impl fmt::Display for Model {
         };
         write!(
             f,
-            "input {width}×{height}, batch {batch}, {} classes, {} predictions on strides {:?} {decoded}, metadata {:?}",
-            self.classes, self.anchors, self.strides, self.metadata
+            "input {}{width}×{height}, batch {batch}, {} classes, {} predictions on strides {:?} {decoded}, metadata {:?}",
+            if self.is_free { "up to " } else { "" },
+            self.classes,
+            self.anchors,
+            self.strides,
+            self.metadata
         )
     }
 }

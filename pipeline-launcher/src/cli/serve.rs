@@ -28,8 +28,8 @@ use crate::models::{BUILT_IN, Model, Models};
 use crate::registration::{Registration, keep_registered, orchestrator};
 use crate::rpc::Rpc;
 use crate::sandbox::{self, Rules, Sandbox};
-use crate::supervisor::admission::Monitor;
 use crate::supervisor::exits::Exits;
+use crate::supervisor::load::Monitor;
 use crate::supervisor::ports::Ports;
 use crate::supervisor::reload::Reloader;
 use crate::supervisor::sessions::{Notice, Sessions, Workshop};
@@ -157,7 +157,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     tasks.spawn(http::serve(page, listener, known.clone()));
     let workers: usize = plans.iter().map(|plan| *plan.replicas.end()).sum();
     start_workers(plans, &id, &tasks, &background);
-    tasks.spawn(Arc::clone(&monitor).watch(Arc::clone(&sessions), background.clone()));
+    tasks.spawn(monitor.watch(Arc::clone(&sessions), board, background.clone()));
     tasks.spawn(Arc::clone(&reloader).watch(background.clone()));
     tokio::spawn(Arc::clone(&spares).refill());
     tracing::info!(

@@ -1,25 +1,16 @@
-//! Whether one more session may start: by number, by the processors that sessions use, by the memory left, and by how long
-//! the sessions' frames wait for workers.
+//! Whether one more session may start: by number, by the processors that sessions use, by the memory left, by how long
+//! the sessions' frames wait for workers, and by how long they would wait then.
 //!
-//! Only the sessions' own use of processors counts: workers take what is there, and what else runs on the machine is not ours to
-//! judge. Where too little is left for the workers, wherever they are, frames wait for them.
+//! A limit for the sessions' own use of processors and none for the workers': those take what is there, and what else runs on the
+//! machine is not ours to judge. Where too little is left for the workers, wherever they are, frames wait for them.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sightline_protocol::{ErrorId, Failure};
-use sightline_service::usage;
-use tokio_util::sync::CancellationToken;
 
-use super::resources;
-use super::sessions::Sessions;
+use super::load::{Load, WINDOW};
 use crate::control::{Progress, Stats};
 use crate::metrics;
-
-/// Over so long the processor time is averaged.
-const WINDOW: Duration = Duration::from_secs(5);
-const SAMPLE: Duration = Duration::from_secs(1);
 
 /// In so many seconds a session may have ended; nobody knows.
 pub const A_SESSIONS_END: u32 = 15;
@@ -38,26 +29,18 @@ pub struct Admission {
     pub max_queue: Duration,
 }
 
-/// What sessions use at the moment.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Load {
-    pub sessions: usize,
-    /// Processors that are busy with sessions, on average.
-    pub busy: f64,
-    pub cores: f64,
-    pub memory_left: Option<u64>,
-    /// Of the sessions, those whose frames wait for too long.
-    pub crowded: usize,
-}
-
 /// What of a slow worker's time a frame may wait without being late: with two workers, of six other sessions.
 const INFERENCES: u64 = 3;
 
-/// Whether a session's frames wait too long for workers, from what its pipeline says each second.
+/// How a session's frames fare with workers, from what its pipeline says each second.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Queue {
-    answered: u64,
-    is_long: bool,
+    /// Frames that workers have answered.
+    pub answered: u64,
+    /// Whether they answered any since the last report.
+    pub is_served: bool,
+    /// Whether frames wait too long.
+    pub is_long: bool,
 }
 
 impl Queue {
@@ -71,16 +54,34 @@ impl Queue {
             .unwrap_or(u64::MAX)
             .max(INFERENCES * inference);
         // Without answers nothing is known; other words tell of missing workers.
-        self.is_long = answered > self.answered && queue > longest && !max.is_zero();
+        self.is_served = answered > self.answered;
+        self.is_long = self.is_served && queue > longest && !max.is_zero();
         self.answered = answered;
-    }
-
-    pub fn is_long(self) -> bool {
-        self.is_long
     }
 }
 
 impl Admission {
+    /// How long frames would wait if that is too long. Each session has one frame in flight; when workers are busy all the
+    /// time, a frame waits until those of all others are inferred, with the processors that the sessions leave.
+    fn wait_with_one_more(&self, load: &Load) -> Option<Duration> {
+        if load.served == 0 || load.inference.is_zero() || self.max_queue.is_zero() {
+            return None;
+        }
+        let sessions = load.sessions as f64;
+        let percent = if self.max_cpu_percent > 0.0 {
+            self.max_cpu_percent
+        } else {
+            100.0
+        };
+        let left = load.cores * percent / 100.0 - load.busy * (sessions + 1.0) / sessions;
+        let cycle = load.inference.as_secs_f64() * (load.served as f64 + 1.0) * load.share
+            / left.min(load.workers as f64).max(0.01);
+        let wait = Duration::try_from_secs_f64(cycle)
+            .unwrap_or(Duration::MAX)
+            .saturating_sub(load.inference);
+        (wait > self.max_queue.max(load.inference * INFERENCES as u32)).then_some(wait)
+    }
+
     /// A refusal says what is exhausted, and what an operator can do.
     pub fn admit(&self, load: &Load) -> Result<(), Failure> {
         let full = |what, seconds: u32, words: String| {
@@ -114,6 +115,15 @@ impl Admission {
             );
             return full("workers", WORKERS_ARE_FREE, words);
         }
+        if let Some(wait) = self.wait_with_one_more(load) {
+            let words = format!(
+                "with one more session frames would wait {} ms for this launcher's workers, and {} ms is its limit; try again \
+                 later, or add workers",
+                wait.as_millis(),
+                self.max_queue.as_millis()
+            );
+            return full("workers", WORKERS_ARE_FREE, words);
+        }
         match load.memory_left {
             Some(left) if left < self.min_free_memory_bytes => full(
                 "memory",
@@ -126,79 +136,6 @@ impl Admission {
                 ),
             ),
             _ => Ok(()),
-        }
-    }
-}
-
-/// The processor time of processes, over the last seconds.
-#[derive(Debug, Default)]
-struct Usage {
-    known: BTreeMap<u32, Duration>,
-    /// When each sample was taken, and what was used since the one before.
-    samples: VecDeque<(Instant, Duration)>,
-}
-
-impl Usage {
-    /// `used`: what each process has used in its life.
-    fn take(&mut self, used: BTreeMap<u32, Duration>, now: Instant) {
-        let since = |(pid, used): (&u32, &Duration)| match self.known.get(pid) {
-            Some(before) => used.saturating_sub(*before),
-            // A spare process has been busy before it became a session's.
-            None => Duration::ZERO,
-        };
-        let sum = used.iter().map(since).sum();
-        self.known = used;
-        self.samples.push_back((now, sum));
-        while self
-            .samples
-            .front()
-            .is_some_and(|(at, _)| now.duration_since(*at) > WINDOW)
-        {
-            self.samples.pop_front();
-        }
-    }
-
-    /// Processors that were busy, on average.
-    fn busy(&self) -> f64 {
-        let (Some((first, _)), Some((last, _))) = (self.samples.front(), self.samples.back()) else {
-            return 0.0;
-        };
-        let time = last.duration_since(*first).as_secs_f64();
-        // What the first sample counts was used before it.
-        let used: Duration = self.samples.iter().skip(1).map(|(_, used)| *used).sum();
-        if time > 0.0 {
-            used.as_secs_f64() / time
-        } else {
-            0.0
-        }
-    }
-}
-
-/// Measures, until it is dropped.
-#[derive(Debug, Default)]
-pub struct Monitor(Mutex<Usage>);
-
-impl Monitor {
-    pub fn load(&self, sessions: usize, crowded: usize) -> Load {
-        Load {
-            sessions,
-            crowded,
-            busy: self.0.lock().unwrap_or_else(PoisonError::into_inner).busy(),
-            cores: resources::cores(),
-            memory_left: resources::memory_left(),
-        }
-    }
-
-    pub async fn watch(self: Arc<Self>, sessions: Arc<Sessions>, shutdown: CancellationToken) {
-        let mut ticks = tokio::time::interval(SAMPLE);
-        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            let pids = sessions.pids();
-            let used = pids
-                .into_iter()
-                .filter_map(|pid| Some((pid, usage::cpu_of(pid)?)))
-                .collect();
-            let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            usage.take(used, Instant::now());
         }
     }
 }
@@ -218,7 +155,11 @@ mod tests {
         busy: 0.1,
         cores: 2.0,
         memory_left: Some(1 << 30),
+        served: 0,
         crowded: 1,
+        workers: 2,
+        inference: Duration::ZERO,
+        share: 1.0,
     };
 
     #[test]
@@ -278,7 +219,7 @@ mod tests {
                 ..Progress::default()
             };
             queue.take(&progress, Duration::from_millis(max_ms));
-            queue.is_long()
+            queue.is_long
         };
         assert!(!take(59, 12, 5, 60));
         assert!(take(61, 12, 5, 60));
@@ -290,25 +231,55 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_an_average_over_the_last_seconds() {
-        let (mut usage, begun) = (Usage::default(), Instant::now());
-        let mut now = begun;
-        let mut second = |usage: &mut Usage, ms: &[(u32, u64)]| {
-            now += Duration::from_secs(1);
-            let used = ms
-                .iter()
-                .map(|(pid, ms)| (*pid, Duration::from_millis(*ms)))
-                .collect();
-            usage.take(used, now);
-            usage.busy()
+    fn a_session_too_many_for_the_workers_is_foreseen() {
+        // As measured: a session takes a tenth of a core, and its inferences 17 ms each.
+        let load = |sessions: usize| Load {
+            sessions,
+            busy: 0.1 * sessions as f64,
+            served: sessions,
+            crowded: 0,
+            inference: Duration::from_millis(17),
+            ..IDLE
         };
-        assert_eq!(second(&mut usage, &[(7, 90_000)]), 0.0);
-        assert!((second(&mut usage, &[(7, 90_500)]) - 0.5).abs() < 1e-9);
-        assert!((second(&mut usage, &[(7, 91_000), (8, 5_000)]) - 0.5).abs() < 1e-9);
-        assert!((second(&mut usage, &[(8, 5_500)]) - 0.5).abs() < 1e-9);
-        for _ in 0..6 {
-            second(&mut usage, &[]);
-        }
-        assert_eq!(second(&mut usage, &[]), 0.0);
+        let rule = Admission {
+            max_sessions: 100,
+            max_queue: Duration::from_millis(90),
+            ..ADMISSION
+        };
+        let most =
+            |load: &dyn Fn(usize) -> Load| (0..50).find(|sessions| rule.admit(&load(*sessions)).is_err());
+        assert_eq!(most(&load), Some(6));
+        let failure = rule.admit(&load(6)).unwrap_err();
+        assert!(failure.message.contains("frames would wait 91 ms"), "{failure}");
+        // Other hosts' workers answer two of three frames; other hosts' sessions take half of our workers' time.
+        assert!(
+            most(&|sessions| Load {
+                share: 1.0 / 3.0,
+                ..load(sessions)
+            }) > Some(9)
+        );
+        assert!(
+            most(&|sessions| Load {
+                share: 2.0,
+                ..load(sessions)
+            }) < Some(5)
+        );
+        // One worker cannot use two processors.
+        let cheap = |workers| {
+            move |sessions| Load {
+                busy: 0.0,
+                workers,
+                ..load(sessions)
+            }
+        };
+        assert_eq!((most(&cheap(2)), most(&cheap(1))), (Some(11), Some(6)));
+        // A large model is slow by itself, and a first session always comes in.
+        let slow = |sessions| Load {
+            inference: Duration::from_secs(1),
+            ..load(sessions)
+        };
+        assert_eq!(most(&slow), Some(5));
+        let full = Load { busy: 1.7, ..load(1) };
+        assert!(rule.admit(&full).is_err(), "nothing would be left for workers");
     }
 }

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod exits;
 pub mod health;
+pub mod load;
 pub mod ports;
 pub mod process;
 mod recent;

@@ -1,6 +1,6 @@
 //! The sessions of this launcher: one process for each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +12,10 @@ use sightline_protocol::{ErrorId, Failure, is_session_id, unix_micros};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::admission::{self, Admission, Monitor, Queue};
+use super::admission::{self, Admission, Queue};
 use super::exits::{Exits, Role};
 use super::health::Limits;
+use super::load::Monitor;
 use super::ports::{Lease, Ports};
 use super::process::{Ending, Exit, Next, Process};
 use super::session::Session;
@@ -147,13 +148,12 @@ impl Sessions {
         }
     }
 
-    /// The processes of the sessions that have started.
-    pub fn pids(&self) -> Vec<u32> {
+    /// How many frames of each session's process workers have answered.
+    pub fn answered(&self) -> BTreeMap<u32, u64> {
         let running = self.running();
-        running
-            .values()
-            .map(|entry| entry.info.pid)
-            .filter(|pid| *pid > 0)
+        let started = running.values().filter(|entry| entry.info.pid > 0);
+        started
+            .map(|entry| (entry.info.pid, entry.queue.answered))
             .collect()
     }
 
@@ -249,8 +249,10 @@ impl Sessions {
             let message = format!("there is a session `{}` already", request.session);
             return Err(Failure::new(ErrorId::BadMessage, message));
         }
-        let crowded = running.values().filter(|entry| entry.queue.is_long()).count();
-        let load = self.workshop.monitor.load(running.len(), crowded);
+        let load = self
+            .workshop
+            .monitor
+            .load(running.values().map(|entry| entry.queue));
         self.workshop.admission.admit(&load)?;
         let info = SessionInfo {
             session: request.session.clone(),

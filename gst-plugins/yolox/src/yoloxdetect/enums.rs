@@ -2,7 +2,7 @@
 
 use gst::glib;
 
-use crate::{detector, postprocess, provider};
+use crate::{detector, engine, postprocess, provider};
 
 /// Which objects hide each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
@@ -43,6 +43,32 @@ impl From<Normalisation> for detector::Normalisation {
         match normalisation {
             Normalisation::None => Self::None,
             Normalisation::Legacy => Self::Legacy,
+        }
+    }
+}
+
+/// The shape of the model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstYoloxDetectInputShape")]
+pub enum InputShape {
+    #[default]
+    #[enum_value(
+        name = "The model's; what a picture leaves free is grey, as in YOLOX's demo",
+        nick = "model"
+    )]
+    Model,
+    #[enum_value(
+        name = "The picture's, where that can be: processors, one frame at a time",
+        nick = "picture"
+    )]
+    Picture,
+}
+
+impl From<InputShape> for engine::InputShape {
+    fn from(shape: InputShape) -> Self {
+        match shape {
+            InputShape::Model => Self::Model,
+            InputShape::Picture => Self::Picture,
         }
     }
 }

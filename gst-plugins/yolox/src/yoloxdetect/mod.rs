@@ -8,7 +8,7 @@ mod layout;
 mod qos;
 mod settings;
 
-pub use enums::{ExecutionProvider, Nms, Normalisation};
+pub use enums::{ExecutionProvider, InputShape, Nms, Normalisation};
 
 glib::wrapper! {
     pub struct YoloxDetect(ObjectSubclass<imp::YoloxDetect>)
@@ -17,6 +17,7 @@ glib::wrapper! {
 
 pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Normalisation::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    InputShape::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Nms::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     ExecutionProvider::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     gst::Element::register(

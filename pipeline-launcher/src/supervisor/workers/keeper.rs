@@ -121,6 +121,8 @@ async fn run_once(plan: &Plan, worker: &str, unwanted: &CancellationToken) -> En
                 tracing::info!(worker, pid, model = plan.model, "worker ready");
                 plan.board.note(worker, |status| {
                     status.running = true;
+                    status.pid = pid;
+                    status.answered = 0;
                     status.rests = false;
                 });
                 let model = plan.model.clone();
@@ -130,6 +132,7 @@ async fn run_once(plan: &Plan, worker: &str, unwanted: &CancellationToken) -> En
             Next::Report(Report::Progress(progress)) => {
                 plan.board.note(worker, |status| {
                     status.drops = drops(&progress);
+                    status.answered = progress.frames_out;
                     status.recent.take(&progress.stages);
                 });
             }

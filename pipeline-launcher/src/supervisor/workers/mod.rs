@@ -51,6 +51,9 @@ pub struct Board(Mutex<BTreeMap<String, Status>>);
 #[derive(Debug, Clone, Default)]
 struct Status {
     running: bool,
+    pid: u32,
+    /// Frames that the process has answered.
+    answered: u64,
     /// Its budget of restarts is used up.
     rests: bool,
     /// Ends one after the other, none of which came after a while of work.
@@ -84,6 +87,13 @@ impl Board {
         let board = self.workers();
         let known = workers.iter().filter_map(|worker| board.get(worker));
         known.map(|status| status.drops).sum()
+    }
+
+    /// How many frames the process of each that runs has answered.
+    pub fn answered(&self) -> BTreeMap<u32, u64> {
+        let workers = self.workers();
+        let running = workers.values().filter(|status| status.running);
+        running.map(|status| (status.pid, status.answered)).collect()
     }
 
     pub fn running(&self) -> usize {
