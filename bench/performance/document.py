@@ -126,7 +126,7 @@ def density(result):
         "", roles,
     )  # fmt: skip
     rows = [
-        (step["sessions"], step["inferences_a_second"], *((step["age_ms"] or {"p50": "–", "p95": "–"})[share] for share in ("p50", "p95")),
+        (f"{step['sessions']}{'' if step['admitted'] else '*'}", step["inferences_a_second"], *((step["age_ms"] or {"p50": "–", "p95": "–"})[share] for share in ("p50", "p95")),
          step["cores_a_session"], step["cores"]["sender"])
         for step in steps
     ]  # fmt: skip
@@ -140,7 +140,7 @@ def density(result):
             ("sessions", "inferences a second of each", "p50 ms", "p95 ms", "cores a session", "the senders' cores"),
             rows,
         ),
-        "The launcher took no more sessions after the last row.\n" if result["refused"] else "",
+        "\\* The launcher takes no more sessions by default; here it was told to take all.\n" if result["refused"] else "",
         goals(result),
     ]
 

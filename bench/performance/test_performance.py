@@ -98,15 +98,15 @@ class Latency(unittest.TestCase):
 
 class Density(unittest.TestCase):
     @staticmethod
-    def row(sessions, rate, p95):
+    def row(sessions, rate, p95, admitted=True):
         cores = {"sender": 0.02 * sessions, "workers": 0.12 * sessions}
         return {
             "sessions": sessions, "inferences_a_second": rate, "age_ms": {"p95": p95}, "cores": cores,
-            "cores_a_session": 0.12,
+            "cores_a_session": 0.12, "admitted": admitted,
         }  # fmt: skip
 
     def test_the_most_that_are_served_well(self):
-        rows = [self.row(1, 10, 30), self.row(4, 9.9, 60), self.row(8, 9.9, 151), self.row(10, 9.0, 140)]
+        rows = [self.row(1, 10, 30), self.row(4, 9.9, 60), self.row(8, 9.9, 151), self.row(10, 9.0, 140), self.row(12, 9, 900, False)]
         best, goals = density.judge(rows)
         self.assertEqual(best["sessions"], 4)
         self.assertEqual({name: goal["reached"] for name, goal in goals.items()}, dict(zip(goals, (False, True, True))))
