@@ -112,6 +112,10 @@ pub struct SandboxArgs {
     /// Files and folders that pipelines may write, which else is nothing
     #[arg(long, env = "SIGHTLINE_WRITABLE", value_delimiter = ',')]
     pub writable: Vec<PathBuf>,
+    /// GStreamer plugins whose elements others, such as decodebin, may choose, beside the usual ones and those that a
+    /// description names (`all`: every one)
+    #[arg(long, env = "SIGHTLINE_PLUGINS", value_delimiter = ',')]
+    pub plugins: Vec<String>,
 }
 
 /// What a process is kept to.
@@ -122,6 +126,9 @@ pub struct Rules {
     pub write: BTreeSet<PathBuf>,
     /// The only TCP ports that may be connected to; none: no TCP; absent: any.
     pub connect: Option<Vec<u16>>,
+    /// Beside the usual ones.
+    #[serde(default)]
+    pub plugins: BTreeSet<String>,
 }
 
 impl SandboxArgs {
@@ -131,6 +138,7 @@ impl SandboxArgs {
             read: read.into_iter().chain(self.readable.iter().cloned()).collect(),
             write: self.writable.iter().cloned().collect(),
             connect: None,
+            plugins: self.plugins.iter().cloned().collect(),
         })
     }
 }
@@ -231,9 +239,9 @@ fn devices() -> Vec<PathBuf> {
 }
 
 /// Binds this process to the rules that its launcher has given it, before it has any other thread.
-pub fn enter() -> anyhow::Result<()> {
+pub fn enter() -> anyhow::Result<Option<Rules>> {
     let Some(text) = std::env::var_os(VARIABLE) else {
-        return Ok(());
+        return Ok(None);
     };
     let text = text.into_string().ok().context("the rules are not text")?;
     let rules: Rules = serde_json::from_str(&text).context("the rules cannot be read")?;
@@ -241,7 +249,7 @@ pub fn enter() -> anyhow::Result<()> {
         RulesetStatus::FullyEnforced => tracing::debug!("kept to its rules"),
         status => tracing::debug!(?status, "this kernel enforces some of the rules only"),
     }
-    Ok(())
+    Ok(Some(rules))
 }
 
 /// What the kernel can hold a process to.
@@ -311,6 +319,7 @@ mod tests {
             read: BTreeSet::from(["/a b".into()]),
             write: BTreeSet::new(),
             connect: Some(vec![6379]),
+            plugins: BTreeSet::from(["gme".into()]),
         };
         let (_, text) = rules.variable().unwrap();
         assert_eq!(serde_json::from_str::<Rules>(&text).unwrap(), rules);

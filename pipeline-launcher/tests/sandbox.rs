@@ -51,6 +51,33 @@ fn reading(path: &Path) -> Rules {
 }
 
 #[tokio::test]
+async fn only_plugins_that_are_named_or_usual_can_be_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = folder.path().join("sound.wav");
+    let wave = |end: &str| format!("audiotestsrc num-buffers=5 ! wavenc ! {end}");
+    let open = Rules {
+        write: [folder.path().to_owned()].into(),
+        ..reading(folder.path())
+    };
+    // Named elements are the operator's choice.
+    assert_eq!(
+        run(&open, &wave(&format!("filesink location={}", sound.display()))).await,
+        None
+    );
+    // `decodebin` could choose `wavparse`, which no camera needs.
+    let decode = format!("filesrc location={} ! decodebin ! fakesink", sound.display());
+    let words = run(&open, &decode).await.unwrap();
+    assert!(words.contains("plug-in") || words.contains("decode"), "{words}");
+    for plugin in ["wavparse", "all"] {
+        let more = Rules {
+            plugins: [plugin.to_owned()].into(),
+            ..open.clone()
+        };
+        assert_eq!(run(&more, &decode).await, None, "{plugin}");
+    }
+}
+
+#[tokio::test]
 async fn files_are_closed_unless_they_are_named() {
     if !kernel_has(Support::Files) {
         return;

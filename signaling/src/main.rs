@@ -3,7 +3,8 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use sightline_service::{healthcheck, settings, shutdown_signal};
+use sightline_service::healthcheck::{self, Scheme};
+use sightline_service::{settings, shutdown_signal};
 use signaling::auth::{key, token};
 use signaling::config::{Args, Command, Config};
 use tokio::net::{TcpListener, TcpSocket};
@@ -40,7 +41,14 @@ async fn perform(args: Args) -> anyhow::Result<()> {
             println!("{token}");
             Ok(())
         }
-        Some(Command::Healthcheck(question)) => healthcheck::ask(args.bind, args.port, question),
+        Some(Command::Healthcheck(question)) => {
+            let scheme = if args.tls.is_on() {
+                Scheme::Https
+            } else {
+                Scheme::Http
+            };
+            healthcheck::ask(scheme, args.bind, args.port, question)
+        }
         Some(Command::Keys { folder }) => {
             let (private, public) = key::make(folder)?;
             println!("{} makes tokens; keep it secret", private.display());

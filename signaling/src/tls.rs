@@ -54,6 +54,15 @@ pub struct Tls {
 }
 
 impl TlsArgs {
+    /// Whether the server speaks TLS, if all that it needs is there.
+    pub fn is_on(&self) -> bool {
+        let has_file = self
+            .tls_cert
+            .as_ref()
+            .is_some_and(|path| !path.as_os_str().is_empty());
+        self.tls.map_or(has_file, |mode| mode != TlsMode::Off)
+    }
+
     /// A certificate that cannot be used is an error: there is no going on without.
     pub fn certificate(&self, bind: IpAddr) -> anyhow::Result<Option<Tls>> {
         let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());

@@ -69,6 +69,26 @@ async fn a_new_certificate_is_served_and_a_bad_one_is_not() {
     assert_eq!(get(&scene, &second).await.unwrap().1, second.as_ref());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_can_ask_whether_it_is_well() {
+    use sightline_service::healthcheck::{Question, Scheme, ask};
+
+    let args = TlsArgs {
+        tls: Some(TlsMode::SelfSigned),
+        ..TlsArgs::default()
+    };
+    assert!(args.is_on() && !TlsArgs::default().is_on());
+    let tls = args.certificate([127, 0, 0, 1].into()).unwrap();
+    let scene = Scene::with_tls(tls).await;
+    let address = scene.address;
+    let ask = async |scheme| {
+        let asked = move || ask(scheme, address.ip(), address.port(), &Question { ready: false });
+        tokio::task::spawn_blocking(asked).await.unwrap()
+    };
+    ask(Scheme::Https).await.unwrap();
+    assert!(ask(Scheme::Http).await.is_err());
+}
+
 #[tokio::test]
 async fn a_server_with_tls_says_nothing_without() {
     let args = TlsArgs {

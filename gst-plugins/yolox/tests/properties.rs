@@ -45,6 +45,11 @@ fn cases() -> Vec<(&'static str, glib::Value, Vec<glib::Value>)> {
             enumeration("GstYoloxDetectExecutionProvider", "cuda"),
             vec![],
         ),
+        (
+            "input-shape",
+            enumeration("GstYoloxDetectInputShape", "picture"),
+            vec![],
+        ),
         ("device-id", 1u32.to_value(), vec![]),
         ("intra-threads", 2u32.to_value(), vec![1025u32.to_value()]),
         ("model-instance-id", "street".to_value(), vec![]),

@@ -16,9 +16,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use gst::prelude::*;
 use sightline_protocol::{ErrorId, Failure};
 
 use crate::control::{Command, Report, Start, to_line};
+use crate::sandbox::Rules;
 use pipeline::Pipeline;
 use progress::Meter;
 use webrtc::Session;
@@ -39,7 +41,7 @@ enum Event {
 /// Runs until the launcher says stop, the stream ends or something breaks.
 pub fn run() -> anyhow::Result<ExitCode> {
     end_with_the_launcher().context("cannot tie this process to its launcher")?;
-    crate::sandbox::enter().context("this process cannot be kept to its rules")?;
+    let rules = crate::sandbox::enter().context("this process cannot be kept to its rules")?;
     let control = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let mut reports = control
         .try_clone()
@@ -47,14 +49,14 @@ pub fn run() -> anyhow::Result<ExitCode> {
     crate::plugins::init()?;
 
     let certificate = std::thread::spawn(make_certificate);
-    let code = serve(control, &mut reports);
+    let code = serve(control, &mut reports, rules.as_ref());
     // OpenSSL does not bear the process's end while it works.
     drop(certificate.join());
     code
 }
 
 /// Waits for the pipeline to run, and runs it.
-fn serve(control: UnixStream, reports: &mut UnixStream) -> anyhow::Result<ExitCode> {
+fn serve(control: UnixStream, reports: &mut UnixStream, rules: Option<&Rules>) -> anyhow::Result<ExitCode> {
     let (events, incoming) = mpsc::channel();
     std::thread::spawn({
         let events = events.clone();
@@ -68,6 +70,9 @@ fn serve(control: UnixStream, reports: &mut UnixStream) -> anyhow::Result<ExitCo
     if let Some(files) = start.max_open_files {
         limit_open_files(files).context("cannot limit the open files")?;
     }
+    if let Some(rules) = rules {
+        crate::plugins::keep(&start.pipeline.launch, &rules.plugins);
+    }
     let identity = start.identity.clone();
     let _span = tracing::info_span!("pipeline", name = start.pipeline.name, identity).entered();
 
@@ -80,9 +85,20 @@ fn serve(control: UnixStream, reports: &mut UnixStream) -> anyhow::Result<ExitCo
             (Report::Failed(failure), ExitCode::FAILURE)
         }
     };
+    log_live_objects();
     // The launcher may be gone: then nobody needs the report.
     let _unheard = send(reports, &last);
     Ok(code)
+}
+
+/// With `GST_TRACERS=leaks`, in GStreamer's log: what is left of the pipeline. A process does not end in the way that the tracer
+/// waits for.
+fn log_live_objects() {
+    for tracer in gst::active_tracers() {
+        if tracer.type_().name() == "GstLeaksTracer" {
+            tracer.emit_by_name::<()>("log-live-objects", &[]);
+        }
+    }
 }
 
 /// GStreamer's DTLS elements share one certificate in a process, and the first of them makes it: with RSA that takes

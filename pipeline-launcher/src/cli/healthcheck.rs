@@ -1,7 +1,7 @@
 //! `healthcheck`: whether the launcher on this host is well.
 
 use clap::Args;
-use sightline_service::healthcheck::{self, Question};
+use sightline_service::healthcheck::{self, Question, Scheme};
 
 use crate::config::HttpArgs;
 use crate::http::USUAL_PORT;
@@ -16,5 +16,5 @@ pub struct HealthcheckArgs {
 
 pub fn healthcheck(args: &HealthcheckArgs) -> anyhow::Result<()> {
     let port = args.http.launcher_port.unwrap_or(USUAL_PORT);
-    healthcheck::ask(args.http.launcher_bind, port, &args.question)
+    healthcheck::ask(Scheme::Http, args.http.launcher_bind, port, &args.question)
 }

@@ -44,6 +44,7 @@ pub const KEYS: [&str; 52] = [
     "pipelines",
     "port",
     "public_ip",
+    "plugins",
     "readable",
     "redis_host",
     "redis_password",
