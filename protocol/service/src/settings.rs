@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 52] = [
+pub const KEYS: [&str; 53] = [
     "auth_algorithm",
     "auth_audience",
     "auth_key",
@@ -42,9 +42,9 @@ pub const KEYS: [&str; 52] = [
     "models",
     "origins",
     "pipelines",
+    "plugins",
     "port",
     "public_ip",
-    "plugins",
     "readable",
     "redis_host",
     "redis_password",
