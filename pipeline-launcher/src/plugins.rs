@@ -9,7 +9,7 @@ use crate::description::launch;
 
 /// Plugins whose elements others choose by themselves: `decodebin` by what a stranger sends, `webrtcbin` for its transport.
 const CHOSEN: &str = "
-    app autoconvert coreelements coretracers gio playback staticelements typefindfunctions
+    app autoconvert coreelements coretracers debug debugutilsbad gio playback staticelements typefindfunctions
     adaptivedemux2 curl dash dtls hls nice rtmp rtmp2 rtp rtpmanager rtponvif rtsp sctp sdpelem soup srt srtp tcp udp webrtc
     audioparsers codectimestamper flv isomp4 ivfparse jpegformat legacyrawparse matroska mpegpsdemux mpegtsdemux multipart
     ogg opusparse rawparse videoparsersbad
