@@ -40,7 +40,7 @@ until_it_works() {
     local deadline=$((SECONDS + $1))
     shift
     until "$@" > "$folder/last.log" 2>&1; do
-        if [ $SECONDS -gt $deadline ]; then tail -n 20 "$folder"/*.log >&2; die "waited in vain: $*"; fi
+        if [ $SECONDS -gt $deadline ]; then tail -n 60 "$folder"/*.log >&2; die "waited in vain: $*"; fi
         sleep 0.5
     done
 }
@@ -79,7 +79,7 @@ done
 
 start publish "$publisher" pipeline-launcher run /shared/publish.toml
 found() { [ "$(redis-cli -p "$redis" -a secret --no-auth-warning xlen predictions)" -ge 60 ]; }
-until_it_works 120 found
+until_it_works 60 found
 say "What was found in the last predictions"
 redis-cli -p "$redis" -a secret --no-auth-warning --json xrevrange predictions + - COUNT 60 |
     jq -r '.[][1] | [range(0; length; 2) as $i | {(.[$i]): .[$i + 1]}] | add | .detections | fromjson[].label' | sort | uniq -c | sort -rn
