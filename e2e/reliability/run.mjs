@@ -14,6 +14,7 @@ import { withNamespaces } from '../support/namespaces.mjs';
 import { churn } from './churn.mjs';
 import { chaos } from './chaos.mjs';
 import { clock, disk, ports, posts } from './limits.mjs';
+import { leaks } from './leaks.mjs';
 import { poison } from './poison.mjs';
 import { say } from './report.mjs';
 import { slow } from './slow.mjs';
@@ -28,6 +29,7 @@ const ROWS = {
   posts: { run: (size) => posts({ count: size }), size: 1000, short: 200 },
   disk: { run: () => disk() },
   clock: { run: () => clock() },
+  leaks: { run: () => leaks() },
   soak: { run: (size) => soak({ minutes: size }), size: 10, short: 3 },
 };
 

@@ -82,6 +82,8 @@ class Scene {
   hit = new Set();
   /** Lines of the programs' logs that no run should have. */
   alarms = [];
+  /** GStreamer objects that were left when a process ended, if they are traced. */
+  left = [];
   #env;
   #inLauncher;
   #rest = '';
@@ -114,8 +116,7 @@ class Scene {
   }
 
   async startLauncher() {
-    // What the machine has to do besides decides over nothing here.
-    const own = { SIGHTLINE_MAX_CPU_PERCENT: '0', SIGHTLINE_UDP_PORTS: '14000-14199', SIGHTLINE_MAX_SESSIONS: '64' };
+    const own = { SIGHTLINE_UDP_PORTS: '14000-14199', SIGHTLINE_MAX_SESSIONS: '64' };
     this.launcher = await this.services.launcher('l', { ...this.#env, ...own, ...this.#inLauncher });
   }
 
@@ -130,6 +131,8 @@ class Scene {
       if (worker) this.workers.set(worker[1], identityOf(Number(worker[2])));
       const end = /(?:session ended session|a worker ended worker)="?([^" ]+)"? .*?exit=(?:Some\()?"(\w+)"/.exec(line);
       const pid = end && (this.sessions.get(end[1]) ?? this.workers.get(end[1]))?.pid;
+      const left = /object-alive, type-name=\(string\)(\w+),.*description=\(string\)(.*), ref-count/.exec(line);
+      if (left) this.left.push(`${left[1]} ${left[2]}`);
       if (/a worker ended/.test(line)) this.restarts += 1;
       if (end && end[2] !== 'success' && !this.hit.has(pid)) this.alarms.push(line.slice(0, 400));
       if (/panicked at|CRITICAL|AddressSanitizer|BorrowMutError/.test(line)) this.alarms.push(line.slice(0, 300));
@@ -152,7 +155,8 @@ class Scene {
 
   publish(url, args = [], listen) {
     const from = args.includes('--address') ? [] : ['--address', this.address()];
-    const publisher = new Publisher(url, this.video, ['--fps', FPS, ...from, ...args], listen);
+    const rate = args.includes('--fps') ? [] : ['--fps', FPS];
+    const publisher = new Publisher(url, this.video, [...rate, ...from, ...args], listen);
     this.publishers.add(publisher);
     return publisher;
   }

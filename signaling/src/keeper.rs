@@ -180,10 +180,10 @@ async fn start_at(
             Ok(started) => return Ok((placement, started.sdp)),
             Err(failure) => failure,
         };
+        if matches!(failure.id, ErrorId::SessionFailed | ErrorId::TooManySessions) {
+            stop_later(services, session, &placement);
+        }
         let Some(next) = services.launchers.instead_of(&placement, &failure, need).await else {
-            if failure.id == ErrorId::SessionFailed {
-                stop_later(services, session, &placement);
-            }
             return Err(failure);
         };
         services.hub.relocate(session, next.launcher.clone());

@@ -29,6 +29,8 @@ pub(crate) use choice::{Need, no_launcher, no_worker, workers_keep_crashing};
 const RPC_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pipeline may take a while until it has its candidates.
 const START_TIMEOUT: Duration = Duration::from_secs(9);
+/// Seconds after which a launcher that had too much to do may be asked again.
+const BUSY: u32 = 5;
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Whoever asks for sessions waits for it.
 const DROPS_TIMEOUT: Duration = Duration::from_millis(500);
@@ -479,6 +481,10 @@ fn failure(error: CallError) -> Failure {
     match error {
         CallError::Refused(text) => Failure::parse(&text),
         CallError::NotThere(_) => Failure::new(ErrorId::NoLauncher, error.to_string()),
+        // It lives, and has too much to do: another one may have less, or this one soon.
+        CallError::Timeout { ref method, .. } if method == method::SESSION_START => {
+            Failure::new(ErrorId::TooManySessions, format!("{error}: its host is too busy")).again_in(BUSY)
+        }
         CallError::Timeout { .. } => Failure::new(ErrorId::SessionFailed, error.to_string()),
         CallError::Redis(error) => {
             tracing::warn!(%error, "a call failed");

@@ -52,6 +52,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let code = serve(control, &mut reports, rules.as_ref());
     // OpenSSL does not bear the process's end while it works.
     drop(certificate.join());
+    log_live_objects();
     code
 }
 
@@ -85,7 +86,6 @@ fn serve(control: UnixStream, reports: &mut UnixStream, rules: Option<&Rules>) -
             (Report::Failed(failure), ExitCode::FAILURE)
         }
     };
-    log_live_objects();
     // The launcher may be gone: then nobody needs the report.
     let _unheard = send(reports, &last);
     Ok(code)

@@ -1,4 +1,4 @@
-use super::onnx::{DimensionProto, NodeProto, TensorShapeProto, TensorTypeProto, TypeProto};
+use super::onnx::{DimensionProto, NodeProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto};
 use super::*;
 
 fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
@@ -168,4 +168,25 @@ fn shipped_models_are_understood() {
         );
         assert!(model.to_string().contains("320×320"), "{model}");
     }
+}
+
+#[test]
+fn weights_in_other_files_are_refused() {
+    let weights = TensorProto {
+        name: Some("weights".into()),
+        // `TensorProto.DataLocation.EXTERNAL`
+        data_location: Some(1),
+        ..TensorProto::default()
+    };
+    let file = ModelProto {
+        graph: Some(GraphProto {
+            input: vec![value("images", &[1, 3, 64, 64])],
+            output: vec![value("output", &[1, 84, 7])],
+            initializer: vec![weights],
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    };
+    let error = Graph::parse(&file.encode_to_vec(), Path::new("x.onnx")).unwrap_err();
+    assert!(matches!(error, ModelError::ExternalData(_)), "{error}");
 }
