@@ -13,7 +13,7 @@ use crate::journey::Journey;
 use crate::metrics;
 
 /// A client that takes nothing for so long is cut.
-const NO_PROGRESS: Duration = Duration::from_secs(12);
+const NO_PROGRESS: Duration = Duration::from_secs(9);
 /// A client that lets so many messages other than predictions wait is cut.
 const MAX_WAITING: usize = 128;
 /// Predictions that wait; a newer one then replaces the oldest.
