@@ -2,8 +2,9 @@
 """How many sessions of 640×480 at 30 frames a second with ten inferences each this machine carries, and what each
 costs.
 
-Sessions are added until the launcher takes no more, and then, at one that takes all, until they are not served well. The sender's films are encoded beforehand; its processor time (SRTP
-and ICE, mostly) is on the same machine and is told apart: a camera's host pays it.
+Sessions are added until the launcher takes no more, and then, at one that takes all, until they are not served well.
+The sender's films are encoded beforehand; its processor time (SRTP and ICE, mostly) is on the same machine and is told
+apart: a camera's host pays it.
 """
 
 import contextlib
