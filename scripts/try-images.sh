@@ -13,7 +13,8 @@ folder=$(mktemp -d)
 jobs=()
 containers=()
 finish() {
-    for pid in "${jobs[@]}"; do kill "$pid" 2>/dev/null || true; done
+    # A container's program is a child of buildah's child.
+    for pid in "${jobs[@]}"; do kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null || true; done
     wait
     for container in "${containers[@]}"; do buildah rm "$container" >/dev/null || true; done
     rm -rf "$folder"
@@ -30,7 +31,7 @@ container() { buildah from --pull-never "$registry/sightline-$1"; }
 start() {
     local name=$1
     shift
-    buildah run --isolation chroot --volume "$video:/media/video.mp4:ro" --volume "$folder/shared:/shared:ro" "${settings[@]}" "$@" \
+    setsid buildah --storage-driver vfs run --isolation chroot --volume "$video:/media/video.mp4:ro" --volume "$folder/shared:/shared:ro" "${settings[@]}" "$@" \
         > "$folder/$name.log" 2>&1 &
     jobs+=($!)
 }
