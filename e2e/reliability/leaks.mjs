@@ -2,12 +2,11 @@
 
 import { withScene } from './scene.mjs';
 import { Goals, say } from './report.mjs';
+import { lives } from './truth.mjs';
 import { until } from '../support/wait.mjs';
 
-/** What GStreamer keeps for the life of a process. */
-const KEPT = /^Gst(Plugin|PluginFeature|ElementFactory|TypeFindFactory|DeviceProviderFactory|TracerFactory|Registry|Tracer|LeaksTracer|SystemClock|TaskPool|Caps|PadTemplate|Allocator\w*) /;
-/** What GStreamer's own DTLS elements were seen to leave: an agent in each process, and a connection in each session's. */
-const DTLS = /^GstDtls(Agent|Connection) /;
+/** What GStreamer was seen to keep for the life of a process: with a DTLS agent in each, and a connection in each session's. */
+const KEPT = /^Gst(Plugin|ElementFactory|DtlsAgent|DtlsConnection) /;
 const SESSIONS = 2;
 
 export async function leaks() {
@@ -19,10 +18,9 @@ export async function leaks() {
     await publisher.tells('prediction', 60);
     await publisher.stop();
     await scene.atRest();
-    const worker = [...scene.workers.values()].map(({ pid }) => pid);
     await scene.services.end(scene.launcher);
-    await until('workers end', 30, () => worker.every((pid) => !isThere(pid)));
-    const left = scene.left.filter((object) => !KEPT.test(object) && !DTLS.test(object));
+    await until('workers end', 30, () => ![...scene.workers.values()].some(lives));
+    const left = scene.left.filter((object) => !KEPT.test(object));
     const kinds = {};
     for (const object of scene.left) kinds[object.split(' ')[0]] = (kinds[object.split(' ')[0]] ?? 0) + 1;
     figures = { sessions: SESSIONS, objects_left: left, kept_for_life: kinds };
@@ -31,13 +29,4 @@ export async function leaks() {
     goals.none('objects left behind', left);
   });
   return { figures, goals };
-}
-
-function isThere(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

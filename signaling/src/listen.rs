@@ -29,7 +29,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until a request's head is there; also how long a connection may be idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client that takes nothing for so long is cut.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(9);
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(9);
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 const MAX_HEADERS: usize = 64;
 /// After a failure to accept: no descriptor may be free for a while.

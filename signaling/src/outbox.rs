@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::{Sink, SinkExt};
 use tokio::sync::Notify;
@@ -10,10 +9,9 @@ use tokio_util::sync::CancellationToken;
 use warp::ws::Message;
 
 use crate::journey::Journey;
+use crate::listen::WRITE_TIMEOUT;
 use crate::metrics;
 
-/// A client that takes nothing for so long is cut.
-const NO_PROGRESS: Duration = Duration::from_secs(9);
 /// A client that lets so many messages other than predictions wait is cut.
 const MAX_WAITING: usize = 128;
 /// Predictions that wait; a newer one then replaces the oldest.
@@ -94,7 +92,7 @@ impl Outbox {
                 continue;
             };
             if !matches!(
-                tokio::time::timeout(NO_PROGRESS, sink.send(message)).await,
+                tokio::time::timeout(WRITE_TIMEOUT, sink.send(message)).await,
                 Ok(Ok(()))
             ) {
                 break;
@@ -170,7 +168,7 @@ mod tests {
         outbox.send(Message::text("fits"));
         outbox.send(Message::text("does not"));
         outbox.broken().await;
-        assert!(begun.elapsed() >= NO_PROGRESS);
+        assert!(begun.elapsed() >= WRITE_TIMEOUT);
         task.await.unwrap();
     }
 
@@ -180,7 +178,7 @@ mod tests {
         for _ in 0..=MAX_WAITING {
             outbox.send(Message::text("x"));
         }
-        tokio::time::timeout(Duration::from_secs(1), outbox.broken())
+        tokio::time::timeout(std::time::Duration::from_secs(1), outbox.broken())
             .await
             .unwrap();
     }
