@@ -247,16 +247,7 @@ impl Cluster {
         (0..self.nodes.len())
             .find(|node| {
                 let nodes: String = self.nodes[*node].run("CLUSTER NODES");
-                let own = nodes
-                    .lines()
-                    .find(|line| line.contains("myself"))
-                    .unwrap()
-                    .to_owned();
-                own.split_whitespace().skip(8).any(|range| {
-                    let (first, last) = range.split_once('-').unwrap_or((range, range));
-                    matches!((first.parse::<usize>(), last.parse::<usize>()),
-                        (Ok(first), Ok(last)) if (first..=last).contains(&slot))
-                })
+                has_slot(line(&nodes, &self.id(*node)), slot)
             })
             .unwrap()
     }
@@ -286,9 +277,33 @@ impl Cluster {
             let () = migrate.query(&mut from.connect()).unwrap();
         }
         halfway();
-        let () = to.run(&format!("CLUSTER SETSLOT {slot} NODE {target}"));
-        let () = from.run(&format!("CLUSTER SETSLOT {slot} NODE {target}"));
+        // The new master first, then the old one: no moment without a master.
+        for node in [to, from].into_iter().chain(&self.nodes) {
+            let () = node.run(&format!("CLUSTER SETSLOT {slot} NODE {target}"));
+        }
+        // Until all know the new master's epoch, the slot's next master may take the same one, and lose the slot again.
+        wait_for("all nodes know the slot's new master", || {
+            let views: Vec<String> = self.nodes.iter().map(|node| node.run("CLUSTER NODES")).collect();
+            let epoch = |nodes| line(nodes, &target).split(' ').nth(6).map(str::to_owned);
+            views
+                .iter()
+                .all(|nodes| has_slot(line(nodes, &target), slot) && epoch(nodes) == epoch(&views[0]))
+        });
     }
+}
+
+/// The line of `CLUSTER NODES` about a node.
+fn line<'a>(nodes: &'a str, id: &str) -> &'a str {
+    nodes.lines().find(|line| line.starts_with(id)).unwrap()
+}
+
+/// Whether a line of `CLUSTER NODES` says that the node has a slot.
+fn has_slot(line: &str, slot: usize) -> bool {
+    line.split_whitespace().skip(8).any(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        matches!((first.parse::<usize>(), last.parse::<usize>()),
+            (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+    })
 }
 
 /// A master with a replica, and a sentinel that makes the replica the master when that is needed.
