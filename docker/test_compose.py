@@ -30,9 +30,12 @@ PROFILES = {
     "central_with_inference_gpu": CENTRAL | {"worker-gpu"},
     "inference_cpu": {"worker-cpu"},
     "inference_gpu": {"worker-gpu"},
+    "trial": {"redis", "signaling-trial", "launcher", "worker-cpu"},
     "turn": {"coturn"},
+    "tools": {"token"},
     "monitoring": {"prometheus", "grafana"},
 }
+REFERENCE_WITH_DEFAULT = re.compile(r"(?<!\$)\$\{(\w+):-([^${}]*)\}")
 REFERENCE = re.compile(r"(?<!\$)\$\{(\w+)(:-)?")
 
 
@@ -60,7 +63,7 @@ class File(unittest.TestCase):
     def test_no_secret_stands_in_it(self):
         for name, service in SERVICES.items():
             for variable, value in (service.get("environment") or {}).items():
-                if re.search("PASSWORD|SECRET|TOKEN", variable):
+                if re.search("PASSWORD|SECRET|TOKEN|AUTH_KEY", variable):
                     self.assertRegex(value, "^/run/secrets/", f"{name}: {variable}")
             for secret in service.get("secrets", []):
                 self.assertIn(secret, COMPOSE["secrets"])
@@ -77,8 +80,33 @@ class File(unittest.TestCase):
     def test_every_variable_has_a_default_and_every_example_is_used(self):
         used = dict(REFERENCE.findall(TEXT))
         self.assertEqual([name for name, default in used.items() if not default], [])
-        examples = re.findall(r"^(\w+)=", (HERE / "env.example").read_text(), re.MULTILINE)
+        examples = re.findall(r"^#?(\w+)=", (HERE / "env.example").read_text(), re.MULTILINE)
         self.assertEqual([name for name in examples if name not in used], [])
+
+    def test_signaling_asks_for_tokens_and_speaks_tls(self):
+        service = SERVICES["signaling"]
+        defaults = {name: REFERENCE_WITH_DEFAULT.sub(r"\2", value) for name, value in service["environment"].items()}
+        self.assertEqual(defaults["SIGHTLINE_AUTH_ALGORITHM"], "EdDSA")
+        self.assertEqual(defaults["SIGHTLINE_AUTH_KEY_FILE"], "/run/secrets/token_pub")
+        self.assertEqual(defaults["SIGHTLINE_TLS"], "self-signed")
+        self.assertEqual(defaults["SIGHTLINE_INSECURE"], "")
+        # What asks for none is seen by this host alone.
+        (port,) = SERVICES["signaling-trial"]["ports"]
+        self.assertTrue(port.startswith("127.0.0.1:"))
+
+    def test_one_service_has_the_key_that_makes_tokens_and_no_network(self):
+        having = [name for name, service in SERVICES.items() if "token_key" in service.get("secrets", [])]
+        self.assertEqual(having, ["token"])
+        self.assertEqual(SERVICES["token"]["network_mode"], "none")
+        self.assertNotIn("ports", SERVICES["token"])
+
+    def test_prometheus_asks_where_signaling_answers_and_nobody_else_does(self):
+        asked = yaml.safe_load((HERE / "prometheus/prometheus.yml").read_text())["scrape_configs"][0]["dns_sd_configs"]
+        ports = {name: one["port"] for one in asked for name in one["names"]}
+        for name in ("signaling", "signaling-trial"):
+            service = SERVICES[name]
+            self.assertEqual(service["environment"]["SIGHTLINE_METRICS_BIND"], f"0.0.0.0:{ports['signaling']}")
+            self.assertFalse(any(str(ports["signaling"]) in port for port in service["ports"]))
 
     def test_our_programs_know_their_variables(self):
         source = "".join(path.read_text() for folder in ("signaling", "pipeline-launcher", "protocol")
@@ -97,6 +125,22 @@ class File(unittest.TestCase):
             done = subprocess.run(command, capture_output=True, text=True)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(set(done.stdout.split()), services, profile)
+
+
+class Secrets(unittest.TestCase):
+    def test_they_are_made_once_for_their_owner_and_what_is_mounted_is_among_them(self):
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy(HERE / "secrets.sh", folder)
+            made = Path(folder) / "secrets"
+            contents = []
+            for _ in range(2):
+                subprocess.run([Path(folder) / "secrets.sh"], check=True)
+                contents.append({path.name: path.read_text() for path in made.iterdir()})
+            self.assertEqual(*contents)
+            self.assertEqual(made.stat().st_mode & 0o777, 0o700)
+            self.assertEqual({Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}, contents[0].keys())
+            self.assertTrue(contents[0]["token.key"].startswith("-----BEGIN PRIVATE KEY-----"))
+            self.assertTrue(contents[0]["token.pub"].startswith("-----BEGIN PUBLIC KEY-----"))
 
 
 class RunningRedis(unittest.TestCase):

@@ -120,6 +120,29 @@ class Manifests(unittest.TestCase):
         opened = find(written(), "NetworkPolicy", "launcher")["spec"]["ingress"][0]["ports"][0]
         self.assertEqual((opened["port"], opened["endPort"]), (first, last))
 
+    def test_signaling_asks_for_tokens_and_has_metrics_apart(self):
+        pod = find(written(), "Deployment", "signaling")["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        values = {one["name"]: one.get("value") for one in container["env"]}
+        self.assertNotIn("SIGHTLINE_INSECURE", values)
+        self.assertEqual(values["SIGHTLINE_AUTH_ALGORITHM"], "EdDSA")
+        mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+        folder, name = values["SIGHTLINE_AUTH_KEY_FILE"].rsplit("/", 1)
+        volume = next(one for one in pod["volumes"] if one["name"] == mounts[folder])
+        # As the documented command makes it.
+        command = f"kubectl create secret generic {volume['secret']['secretName']} --namespace sightline --from-file={name}\n"
+        self.assertIn(command, (HERE.parents[1] / "docs/kubernetes.md").read_text())
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        self.assertEqual(values["SIGHTLINE_METRICS_BIND"], f"0.0.0.0:{ports['metrics']}")
+        # The service, and so an ingress, has the other port only.
+        self.assertEqual([one["targetPort"] for one in find(written(), "Service", "signaling")["spec"]["ports"]], ["http"])
+
+    def test_only_who_monitors_reaches_metrics(self):
+        for name, port in (("signaling", 9003), ("worker", 9001), ("launcher", 9001)):
+            rules = find(written(), "NetworkPolicy", name)["spec"]["ingress"]
+            sources = [rule["from"] for rule in rules if port in [one["port"] for one in rule["ports"]]]
+            self.assertEqual(sources, [[{"namespaceSelector": {"matchLabels": {"sightline/monitoring": "true"}}}]], name)
+
     def test_redis_is_the_same_as_in_compose(self):
         compose = (HERE.parent / "redis/redis.conf").read_text()
         self.assertEqual((BASE / "redis.conf").read_text(), compose)

@@ -56,9 +56,10 @@ test('a running system answers every panel, and provoked alerts fire', { timeout
   await withServices(async (services) => {
     const port = await freePort();
     const launcher = await services.launcher('near', { SIGHTLINE_WORKERS: '1', SIGHTLINE_LAUNCHER_PORT: String(port) });
-    const site = await services.signaling('sgn');
+    const forOperators = `127.0.0.1:${await freePort()}`;
+    const site = await services.signaling('sgn', { SIGHTLINE_METRICS_BIND: forOperators });
     await site.ready();
-    const prometheus = await Prometheus.start([`127.0.0.1:${port}`, `127.0.0.1:${site.port}`]);
+    const prometheus = await Prometheus.start([`127.0.0.1:${port}`, forOperators]);
     t.after(() => prometheus.stop());
     await withBrowser({}, async (context) => {
       const visit = await Visit.open(context, site, 'source=test&autostart=1');

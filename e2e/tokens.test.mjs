@@ -2,13 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Visit, withBrowser } from './support/browser.mjs';
-import { binaries, withSystem } from './support/system.mjs';
-import { until } from './support/wait.mjs';
+import { withServices } from './support/services.mjs';
+import { binaries, root, withSystem } from './support/system.mjs';
+import { freePort, until } from './support/wait.mjs';
 
 function signaling(...args) {
   const { status, stdout, stderr } = spawnSync(join(binaries(), 'signaling'), args, { encoding: 'utf8', timeout: 10_000 });
@@ -62,3 +65,41 @@ test('who shows a token is let in, and sees its own', { timeout: 180_000 }, asyn
     for (const secret of [two, three, viewer]) assert.ok(!system.log.includes(secret), 'a token is in the log');
   });
 });
+
+test('what docker/secrets.sh makes opens a server as compose starts it, and metrics have an address of their own', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sightline-secrets-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(join(root, 'docker/secrets.sh'), join(folder, 'secrets.sh'));
+  assert.equal(spawnSync(join(folder, 'secrets.sh')).status, 0);
+  const [key, pub] = ['token.key', 'token.pub'].map((name) => join(folder, 'secrets', name));
+  const token = signaling('--auth-algorithm', 'EdDSA', '--auth-key-file', key, 'token', '--tenant', 'defaultTenant', '--scope', 'view');
+  await withServices(async (services) => {
+    const forOperators = `127.0.0.1:${await freePort()}`;
+    const site = await services.signaling('sgn', {
+      SIGHTLINE_BIND: '0.0.0.0',
+      SIGHTLINE_TLS: 'self-signed',
+      SIGHTLINE_AUTH_ALGORITHM: 'EdDSA',
+      SIGHTLINE_AUTH_KEY_FILE: pub,
+      SIGHTLINE_METRICS_BIND: forOperators,
+      // As compose sets what nobody says.
+      SIGHTLINE_TLS_CERT: '',
+      SIGHTLINE_TLS_KEY: '',
+      SIGHTLINE_TRUSTED_PROXIES: '',
+      SIGHTLINE_INSECURE: '',
+    });
+    await until('metrics', 20, async () => (await fetch(`http://${forOperators}/metrics`).catch(() => null))?.ok);
+    assert.equal((await fetch(`http://${forOperators}/api/v1/sessions`)).status, 404);
+    assert.equal(await status(site.port, '/api/v1/sessions', {}), 401);
+    assert.equal(await status(site.port, '/api/v1/sessions', { Authorization: `Bearer ${token}` }), 200);
+    const { status: well } = spawnSync(join(binaries(), 'signaling'), ['--port', String(site.port), '--tls', 'self-signed', 'healthcheck']);
+    assert.equal(well, 0);
+  });
+});
+
+/** Of a server whose certificate nobody knows. */
+async function status(port, path, headers) {
+  const request = get({ port, path, headers, host: '127.0.0.1', rejectUnauthorized: false });
+  const [response] = await once(request, 'response');
+  response.resume();
+  return response.statusCode;
+}

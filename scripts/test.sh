@@ -61,6 +61,16 @@ publishable() {
         python3 -c 'import json, sys; print(*("-p " + p["name"] for p in json.load(sys.stdin)["packages"] if p["publish"] is None))'
 }
 
+# Without what is known of vulnerabilities: that list is on GitHub, which not every machine reaches.
+licences() {
+    if ! cargo deny --version >/dev/null 2>&1; then
+        say "SKIPPED: licences and sources of what we depend on (cargo install --locked cargo-deny)"
+        return
+    fi
+    say "Licences and sources of what we depend on"
+    cargo deny --all-features check --hide-inclusion-graph bans licenses sources
+}
+
 shipping() {
     say "Compose file, Kubernetes manifests, bills of materials"
     # Apart from the others: schemas of hundreds of megabytes, and what they depend on.
@@ -72,6 +82,7 @@ shipping() {
     "$python" docker/test_compose.py
     "$python" docker/test_kubernetes.py
     "$python" scripts/test_third_party.py
+    licences
     say "What would be published: all that is in each package, and that the index has what it needs"
     # All together: each finds the others as if they were published.
     cargo publish --dry-run --no-verify --quiet --allow-dirty $(publishable)

@@ -14,6 +14,7 @@ import { withNamespaces } from '../support/namespaces.mjs';
 import { churn } from './churn.mjs';
 import { chaos } from './chaos.mjs';
 import { clock, disk, ports, posts } from './limits.mjs';
+import { flood } from './flood.mjs';
 import { leaks } from './leaks.mjs';
 import { poison } from './poison.mjs';
 import { say } from './report.mjs';
@@ -25,6 +26,7 @@ const ROWS = {
   chaos: { run: (size, seed) => chaos({ minutes: size, seed }), size: 10, short: 1 },
   poison: { run: (size, seed) => poison({ minutes: size, seed }), size: 1, short: 0.5 },
   slow: { run: (size) => slow({ minutes: size }), size: 1, short: 0.5 },
+  flood: { run: (size) => flood({ minutes: size }), size: 0.5, short: 0.2 },
   ports: { run: () => ports() },
   posts: { run: (size) => posts({ count: size }), size: 1000, short: 200 },
   disk: { run: () => disk() },

@@ -155,7 +155,7 @@ pub struct HttpArgs {
     /// The launcher's own port; without it 9001, or any that is free
     #[arg(long, env = "SIGHTLINE_LAUNCHER_PORT")]
     pub launcher_port: Option<u16>,
-    /// Let anybody who can reach the addresses use them: there is no authentication yet
+    /// Let anybody who can reach the launcher's own port read it; sessions begin through signaling alone
     #[arg(
         long,
         env = "SIGHTLINE_INSECURE",

@@ -33,6 +33,10 @@ pub struct Args {
     #[arg(long, env = "SIGHTLINE_PORT", default_value_t = 9000)]
     pub port: u16,
 
+    /// ADDRESS:PORT for operators: metrics and health, without tokens and TLS, for whoever the network lets there
+    #[arg(long, env = "SIGHTLINE_METRICS_BIND")]
+    pub metrics_bind: Option<SocketAddr>,
+
     #[command(flatten)]
     pub redis: RedisArgs,
 
@@ -107,6 +111,8 @@ pub enum Command {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub address: SocketAddr,
+    /// Where operators are served, if anywhere.
+    pub metrics_address: Option<SocketAddr>,
     pub redis: Server,
     pub ui_dir: PathBuf,
     pub ice_servers: IceServers,
@@ -143,6 +149,7 @@ impl Args {
         origins.loopback_hosts_only = access.is_open() && self.bind.is_loopback() && proxies.is_empty();
         Ok(Config {
             address: SocketAddr::new(self.bind, self.port),
+            metrics_address: self.metrics_bind,
             redis: Server::new(self.redis.url()?.as_deref().unwrap_or(DEFAULT_URL))?,
             ice_servers: self.ice.servers()?,
             workers_expected: workers_expected(&self.workers)?,

@@ -52,6 +52,7 @@ mod ui;
 mod websocket;
 mod whip;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -117,8 +118,16 @@ impl Services {
     }
 }
 
-/// Serves on `listener` until `shutdown` is cancelled and everybody has been told.
-pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Where the server is reached.
+#[derive(Debug)]
+pub struct Listeners {
+    pub clients: TcpListener,
+    /// For metrics and health alone, which nobody is asked for a token there.
+    pub operators: Option<TcpListener>,
+}
+
+/// Serves on `listeners` until `shutdown` is cancelled and everybody has been told.
+pub async fn run(config: Config, listeners: Listeners, shutdown: CancellationToken) -> anyhow::Result<()> {
     metrics::begin();
     traces::start()?;
     // Sessions are stopped by calls, so Inventa outlives them.
@@ -128,10 +137,12 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
         .await
         .with_context(|| redis_advice(&config.redis))?;
     let inventa = services.launchers.inventa().clone();
-    let address = listener
-        .local_addr()
-        .context("the listening socket has no address")?;
+    let address = local(&listeners.clients)?;
     tracing::info!(%address, service = %inventa.name(), "ready for connections");
+    if let Some(operators) = &listeners.operators {
+        let address = local(operators)?;
+        tracing::info!(%address, "metrics and health for whoever reaches this address");
+    }
     say_what_is_open(&config);
     let acceptor = config.tls.as_ref().map(Tls::acceptor).transpose()?;
     if let Some(tls) = &config.tls {
@@ -146,7 +157,7 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
     let announcement = ready::announce(Arc::clone(&services), config.workers_expected, scheme, address);
     services.tasks.spawn(announcement);
 
-    server::serve(&services, &config, listener, acceptor).await;
+    server::serve(&services, &config, listeners, acceptor).await;
 
     services.tasks.close();
     if tokio::time::timeout(GOODBYE, services.tasks.wait())
@@ -161,6 +172,12 @@ pub async fn run(config: Config, listener: TcpListener, shutdown: CancellationTo
         .await
         .ok();
     Ok(())
+}
+
+fn local(listener: &TcpListener) -> anyhow::Result<SocketAddr> {
+    listener
+        .local_addr()
+        .context("the listening socket has no address")
 }
 
 fn say_what_is_open(config: &Config) {

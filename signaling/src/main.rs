@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use sightline_service::healthcheck::{self, Scheme};
 use sightline_service::{settings, shutdown_signal};
+use signaling::Listeners;
 use signaling::auth::{key, token};
 use signaling::config::{Args, Command, Config};
 use tokio::net::{TcpListener, TcpSocket};
@@ -74,12 +75,20 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let listener = listen(config.address).with_context(|| {
-        format!(
-            "cannot listen on {}: is another program using the port? Set SIGHTLINE_PORT to a free one",
-            config.address
-        )
-    })?;
+    let bound = |address: SocketAddr, setting| {
+        listen(address).with_context(|| {
+            format!(
+                "cannot listen on {address}: is another program using the port? Set {setting} to a free one"
+            )
+        })
+    };
+    let listeners = Listeners {
+        clients: bound(config.address, "SIGHTLINE_PORT")?,
+        operators: config
+            .metrics_address
+            .map(|address| bound(address, "SIGHTLINE_METRICS_BIND"))
+            .transpose()?,
+    };
     let shutdown = shutdown_signal()?;
-    signaling::run(config, listener, shutdown).await
+    signaling::run(config, listeners, shutdown).await
 }

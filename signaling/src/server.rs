@@ -1,11 +1,10 @@
-//! The routes of the one port.
+//! The routes: of the port for clients, and of the one for operators.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sightline_protocol::{ErrorId, Failure};
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use warp::filters::BoxedFilter;
 use warp::http::header::SEC_WEBSOCKET_PROTOCOL;
@@ -21,8 +20,9 @@ use crate::rest::problem::Refusal;
 use crate::rest::request::{Body, Query, Request, body as body_pieces};
 use crate::rest::{self, fresh};
 use crate::session::MAX_MESSAGE_BYTES;
+use crate::tls::Tls;
 use crate::whip::{self, Protocol};
-use crate::{Services, guard, listen, metrics, ready, traces, ui, websocket};
+use crate::{Listeners, Services, guard, listen, metrics, ready, traces, ui, websocket};
 
 /// How long requests in flight may take when the server stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -31,29 +31,29 @@ const LAST_REQUESTS: Duration = Duration::from_secs(1);
 pub(crate) async fn serve(
     services: &Arc<Services>,
     config: &Config,
-    listener: TcpListener,
+    listeners: Listeners,
     tls: Option<TlsAcceptor>,
 ) {
     let stop = services.shutdown.clone();
-    let routes = routes(services, config);
-    let server = listen::serve(services, routes, listener, tls);
+    let clients = listen::serve(services, routes(services, config), listeners.clients, tls);
+    let operators = async {
+        if let Some(listener) = listeners.operators {
+            listen::serve(services, routes_for_operators(services, config), listener, None).await;
+        }
+    };
+    let server = async { tokio::join!(clients, operators) };
     let cut = async {
         stop.cancelled().await;
         tokio::time::sleep(LAST_REQUESTS).await;
     };
     tokio::select! {
-        () = server => {}
+        _ = server => {}
         () = cut => tracing::debug!("cut off the last requests"),
     }
 }
 
-fn routes(services: &Arc<Services>, config: &Config) -> BoxedFilter<(impl Reply + use<>,)> {
-    let workers_expected = config.workers_expected;
-    let with_services = {
-        let services = Arc::clone(services);
-        warp::any().map(move || Arc::clone(&services))
-    };
-
+fn routes(services: &Arc<Services>, config: &Config) -> BoxedFilter<(Response,)> {
+    let with_services = with(services);
     let websocket = warp::path!("signaling")
         .or(warp::path!("ws"))
         .unify()
@@ -64,13 +64,6 @@ fn routes(services: &Arc<Services>, config: &Config) -> BoxedFilter<(impl Reply 
         .map(|ws, peer, headers, services| {
             upgrade(ws, peer, &headers, services).unwrap_or_else(Refusal::into_response)
         });
-    let healthz = warp::path!("healthz")
-        .and(warp::get())
-        .map(|| "ok\n".into_response());
-    let readyz = warp::path!("readyz")
-        .and(warp::get())
-        .and(with_services.clone())
-        .then(move |services: Arc<Services>| async move { readiness(&services, workers_expected).await });
     let metrics = warp::path!("metrics")
         .and(warp::get())
         .and(with_services.clone())
@@ -96,10 +89,8 @@ fn routes(services: &Arc<Services>, config: &Config) -> BoxedFilter<(impl Reply 
         )
     };
 
-    websocket
-        .or(healthz)
-        .unify()
-        .or(readyz)
+    let all = websocket
+        .or(health(services, config))
         .unify()
         .or(metrics)
         .unify()
@@ -110,10 +101,50 @@ fn routes(services: &Arc<Services>, config: &Config) -> BoxedFilter<(impl Reply 
         .or(media("whep", Protocol::Whep))
         .unify()
         .or(ui::files(&config.ui_dir))
-        .unify()
-        .recover(rejected)
-        .unify()
-        .with(warp::reply::with::headers(ui::headers(config.tls.as_ref())))
+        .unify();
+    complete(all.boxed(), config.tls.as_ref())
+}
+
+/// Who gets here is the network's to say: nobody is asked who he is, only not to ask too often.
+fn routes_for_operators(services: &Arc<Services>, config: &Config) -> BoxedFilter<(Response,)> {
+    let metrics = warp::path!("metrics")
+        .and(warp::get())
+        .and(with(services))
+        .and(warp::ext::get::<Peer>())
+        .then(|services: Arc<Services>, peer: Peer| async move {
+            match services.limits.request(peer.address.ip(), Instant::now()) {
+                Ok(()) => metrics::answer(&services).await,
+                Err(failure) => Refusal::from(failure).into_response(),
+            }
+        });
+    complete(health(services, config).or(metrics).unify().boxed(), None)
+}
+
+fn with(
+    services: &Arc<Services>,
+) -> impl Filter<Extract = (Arc<Services>,), Error = Infallible> + Clone + use<> {
+    let services = Arc::clone(services);
+    warp::any().map(move || Arc::clone(&services))
+}
+
+fn health(services: &Arc<Services>, config: &Config) -> BoxedFilter<(Response,)> {
+    let workers_expected = config.workers_expected;
+    let healthz = warp::path!("healthz")
+        .and(warp::get())
+        .map(|| "ok\n".into_response());
+    let readyz = warp::path!("readyz")
+        .and(warp::get())
+        .and(with(services))
+        .then(move |services: Arc<Services>| async move { readiness(&services, workers_expected).await });
+    healthz.or(readyz).unify().boxed()
+}
+
+/// With an answer for what no route takes, and the headers of every answer.
+fn complete(routes: BoxedFilter<(Response,)>, tls: Option<&Tls>) -> BoxedFilter<(Response,)> {
+    let answered = routes.recover(rejected).unify();
+    answered
+        .with(warp::reply::with::headers(ui::headers(tls)))
+        .map(Reply::into_response)
         .boxed()
 }
 

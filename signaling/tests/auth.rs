@@ -316,6 +316,45 @@ async fn a_flood_of_requests_is_refused_and_others_are_served() {
 }
 
 #[tokio::test]
+async fn operators_have_an_address_of_their_own() {
+    let (scene, _launcher, _worker) = Scene::ready_with(|config| {
+        keys::guard(config);
+        config.metrics_address = Some(([127, 0, 0, 1], 0).into());
+    })
+    .await;
+    let operators = scene.operators.unwrap();
+    // From behind a proxy: nobody of this machine.
+    let stranger = "X-Forwarded-For: 203.0.113.9\r\n";
+    assert_eq!(
+        send(scene.address, "GET", "/metrics", stranger, "").await.status,
+        401
+    );
+    let metrics = send(operators, "GET", "/metrics", stranger, "").await;
+    assert_eq!(metrics.status, 200);
+    assert!(
+        metrics.body.contains("\nsightline_connections_open "),
+        "{}",
+        metrics.body
+    );
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(
+            send(operators, "GET", path, stranger, "").await.status,
+            200,
+            "{path}"
+        );
+    }
+    let admin = format!("Authorization: Bearer {}\r\n", token("tenant2", Scope::Admin));
+    for path in ["/", SESSIONS, "/ws", "/whip/webrtc-detect", "/metrics/x"] {
+        assert_eq!(
+            send(operators, "GET", path, &admin, "").await.status,
+            404,
+            "{path}"
+        );
+    }
+    assert_eq!(send(operators, "POST", "/metrics", "", "x").await.status, 405);
+}
+
+#[tokio::test]
 async fn a_client_is_served_at_once_while_others_flood() {
     let (scene, ..) = Scene::ready().await;
     let address = scene.address;

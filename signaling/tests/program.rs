@@ -70,6 +70,37 @@ fn a_taken_port_is_named() {
 }
 
 #[test]
+fn a_taken_port_for_operators_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let words = gives_up(&["--port", "0", "--metrics-bind", &address]);
+    assert!(
+        words.contains(&address) && words.contains("SIGHTLINE_METRICS_BIND"),
+        "{words}"
+    );
+}
+
+#[test]
+fn an_empty_variable_counts_as_none() {
+    let mut command = signaling(&["--bind", "0.0.0.0"]);
+    for name in [
+        "METRICS_BIND",
+        "TLS",
+        "TLS_CERT",
+        "AUTH_ALGORITHM",
+        "AUTH_KEY_FILE",
+        "INSECURE",
+        "PORT",
+    ] {
+        command.env(format!("SIGHTLINE_{name}"), "");
+    }
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let words = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{words}");
+    assert!(words.contains("without authentication"), "{words}");
+}
+
+#[test]
 fn the_network_needs_consent() {
     let words = gives_up(&["--bind", "0.0.0.0"]);
     assert!(words.contains("--insecure"), "{words}");

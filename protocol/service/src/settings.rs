@@ -14,7 +14,7 @@ const FILE: &str = "sightline.toml";
 const VARIABLE: &str = "SIGHTLINE_CONFIG";
 
 /// All keys of the file: the daemons' flags, with `_` for `-`.
-pub const KEYS: [&str; 53] = [
+pub const KEYS: [&str; 54] = [
     "auth_algorithm",
     "auth_audience",
     "auth_key",
@@ -36,6 +36,7 @@ pub const KEYS: [&str; 53] = [
     "max_worker_memory_mib",
     "media_folder",
     "media_schemes",
+    "metrics_bind",
     "min_free_memory_mib",
     "model",
     "model_dir",
@@ -144,8 +145,13 @@ fn as_text(value: &Value) -> Option<String> {
     }
 }
 
-/// The command with the file's values as the defaults of its flags, and of its subcommands' flags.
-fn with_defaults(mut command: Command, table: &Table) -> Command {
+/// The command with the file's values as the defaults of its flags, and of its subcommands' flags. A variable that is empty
+/// counts as not set: it is what compose files make of one that nobody sets.
+fn with_defaults(command: Command, table: &Table) -> Command {
+    let mut command = command.mut_args(|argument| match argument.get_env().map(std::env::var_os) {
+        Some(Some(value)) if value.is_empty() => argument.env(None::<&'static str>),
+        _ => argument,
+    });
     for (key, value) in table {
         let known = command
             .get_arguments()

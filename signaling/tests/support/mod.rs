@@ -17,6 +17,7 @@ pub(crate) use client::Client;
 pub(crate) use launcher::Service;
 use redis_server::RedisServer;
 use sightline_ice::IceServers;
+use signaling::Listeners;
 use signaling::auth::Access;
 use signaling::client::Proxies;
 use signaling::config::Config;
@@ -33,6 +34,8 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) struct Scene {
     pub(crate) redis: RedisServer,
     pub(crate) address: SocketAddr,
+    /// Where it has `metrics_address`.
+    pub(crate) operators: Option<SocketAddr>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) server: JoinHandle<anyhow::Result<()>>,
 }
@@ -55,7 +58,16 @@ impl Scene {
         let mut config = config(&redis, address);
         set(&mut config);
         let is_plain = config.tls.is_none();
-        let server = tokio::spawn(signaling::run(config, listener, shutdown.clone()));
+        let operators = match config.metrics_address {
+            Some(address) => Some(TcpListener::bind(address).await.unwrap()),
+            None => None,
+        };
+        let operators_address = operators.as_ref().map(|listener| listener.local_addr().unwrap());
+        let listeners = Listeners {
+            clients: listener,
+            operators,
+        };
+        let server = tokio::spawn(signaling::run(config, listeners, shutdown.clone()));
         eventually("the server is there", async || {
             let answers = async || match is_plain {
                 true => get(address, "/healthz").await.status == 200,
@@ -67,6 +79,7 @@ impl Scene {
         Self {
             redis,
             address,
+            operators: operators_address,
             shutdown,
             server,
         }
@@ -125,6 +138,7 @@ impl Drop for Scene {
 fn config(redis: &RedisServer, address: SocketAddr) -> Config {
     Config {
         address,
+        metrics_address: None,
         redis: sightline_service::redis::Server::new(&redis.url()).unwrap(),
         ui_dir: PathBuf::from("/nonexistent"),
         ice_servers: IceServers::new(
