@@ -40,7 +40,8 @@ at_least "$node_found" "$node_wanted" || die "Node.js $node_found is too old: $n
 export PATH="$HOME/.cargo/bin:$PATH"
 if ! command -v cargo >/dev/null; then
     say "Installing Rust by rustup, for this user"
-    curl --proto '=https' --tlsv1.2 -sSf --max-time 300 https://sh.rustup.rs | sh -s -- -y --profile minimal ||
+    # What https://sh.rustup.rs leads to, at the host that Rust itself comes from.
+    curl --proto '=https' --tlsv1.2 -sSf --max-time 300 https://static.rust-lang.org/rustup/rustup-init.sh | sh -s -- -y --profile minimal ||
         die "Rust could not be installed; install Rust $rust_wanted or later (https://rustup.rs) and try again"
 fi
 rust_found=$(rustc --version | cut -d ' ' -f 2)
