@@ -43,18 +43,18 @@ async fn it_shows_who_runs_what_how_fast() {
         let output = top(&scene, &["--json"]);
         let launchers: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-        let worker = &launchers[0]["status"]["workers"][0];
-        if worker["inference_ms"]["p95"].is_f64() && worker["frames"].as_u64() > Some(10) {
+        let launcher = &launchers[0];
+        let worker = &launcher["status"]["workers"][0];
+        let is_busy = worker["inference_ms"]["p95"].is_f64() && worker["frames"].as_u64() > Some(10);
+        // Its number of workers is told with its registration, so somewhat later.
+        if is_busy && launcher["workers"] == 1 {
             break launchers;
         }
         assert!(begun.elapsed() < PATIENCE, "{launchers:#}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let launcher = &launchers[0];
-    assert_eq!(
-        (&launcher["launcher"], &launcher["workers"]),
-        (&"here".into(), &"1".parse::<u64>().unwrap().into())
-    );
+    assert_eq!(launcher["launcher"], "here");
     let worker = &launcher["status"]["workers"][0];
     assert_eq!(
         (&worker["worker"], &worker["model"], &worker["running"]),
