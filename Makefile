@@ -40,6 +40,7 @@ fuzz: setup
 
 # Proof that it keeps running: an hour of churn, faults and load, as root. ROWS='churn:100 chaos:1' runs a part of it; see docs/reliability.md.
 soak: setup-test ui
+	@. scripts/lib.sh; install_packages valgrind
 	cargo build --release --workspace $(release_features)
 	node e2e/reliability/run.mjs --result bench/results/reliability.json $(ROWS)
 

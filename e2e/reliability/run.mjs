@@ -1,7 +1,7 @@
 // The reliability suite: `node e2e/reliability/run.mjs [--seed N] [--short] [--result FILE] ROW[:SIZE]…`, as root.
 //
 // Each row starts the real programs in a network namespace of its own, hurts them, and judges by what the kernel, Redis and the
-// publishers say. Without names all rows run. A size is sessions for `churn`, requests for `posts`, and minutes for the others. The seed makes a run the same
+// publishers say. Without names all rows run. A size is sessions for `churn`, requests for `posts`, frames for `memcheck`, and minutes for the others. The seed makes a run the same
 // again. Ends with 1 if a goal was missed.
 
 import { spawn } from 'node:child_process';
@@ -16,6 +16,7 @@ import { chaos } from './chaos.mjs';
 import { clock, disk, ports, posts } from './limits.mjs';
 import { flood } from './flood.mjs';
 import { leaks } from './leaks.mjs';
+import { memcheck } from './memcheck.mjs';
 import { poison } from './poison.mjs';
 import { say } from './report.mjs';
 import { slow } from './slow.mjs';
@@ -32,6 +33,7 @@ const ROWS = {
   disk: { run: () => disk() },
   clock: { run: () => clock() },
   leaks: { run: () => leaks() },
+  memcheck: { run: (size) => memcheck({ frames: size }), size: 30, short: 10 },
   soak: { run: (size) => soak({ minutes: size }), size: 10, short: 3 },
 };
 
