@@ -32,7 +32,12 @@ export async function soak({ minutes = 10 }) {
     };
     figures = {
       predictions: watch.predictions,
-      latency_ms: { second_minute: latency(SETTLED_MS), last_minute: latency(minutes * 60_000 - 60_000) },
+      latency_ms: {
+        second_minute: latency(SETTLED_MS),
+        last_minute: latency(minutes * 60_000 - 60_000),
+        // Whether it grows, or the machine is faster at times.
+        medians: Array.from({ length: minutes }, (_, number) => latency(number * 60_000).p50),
+      },
       holdings: {},
     };
     for (const name of Object.keys(last[0]).filter((key) => key !== 'at')) {
