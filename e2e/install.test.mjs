@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -46,6 +46,18 @@ test('as a package, GStreamer finds the plugins in its own folder, and they find
   const model = join(root, 'usr/share/sightline/models/blobs.onnx');
   const line = ['videotestsrc', 'num-buffers=2', '!', 'yoloxdetect', `model=${model}`, '!', 'overlay', '!', 'fakesink'];
   execFileSync('gst-launch-1.0', ['-q', ...line], { env, cwd: folder, stdio: 'pipe' });
+  make('uninstall', { PREFIX: '/usr', DESTDIR: root });
+  assert.deepEqual(files(root).map(({ name }) => name), ['environment'], 'only settings stay');
+});
+
+test('as a package without plugins, as images take it, the launcher’s own elements find ONNX Runtime', (t) => {
+  const folder = temporaryFolder(t);
+  const [root, programs] = [join(folder, 'root'), join(folder, 'programs')];
+  mkdirSync(programs);
+  for (const name of ['signaling', 'pipeline-launcher', 'libonnxruntime.so']) symlinkSync(realpathSync(join(binaries(), name)), join(programs, name));
+  make('install', { PREFIX: '/usr', DESTDIR: root, PROGRAMS: programs });
+  const worker = join(root, 'usr/share/sightline/pipelines/yolox-worker.toml');
+  execFileSync(join(root, 'usr/bin/pipeline-launcher'), ['check', '--deny-warnings', worker], { env: bareEnvironment(folder), cwd: folder, stdio: 'pipe' });
   make('uninstall', { PREFIX: '/usr', DESTDIR: root });
   assert.deepEqual(files(root).map(({ name }) => name), ['environment'], 'only settings stay');
 });

@@ -56,6 +56,8 @@ install_all() {
     done
     put 644 "$(realpath "$programs/libonnxruntime.so")" "$library"
     if [ "$beside_plugins" != "$library" ]; then
+        # Without plugins nothing has made it.
+        install -d "$destdir$(dirname "$beside_plugins")"
         ln -sfn "$(realpath -m --relative-to="$(dirname "$beside_plugins")" "$library")" "$destdir$beside_plugins"
     fi
     for file in pipelines/*.toml; do put 644 "$file" "$share/pipelines"; done
