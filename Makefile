@@ -25,6 +25,7 @@ check: setup-test ui
 	cargo clippy --workspace --all-targets $(features) -- -D warnings
 	npm --prefix ui run check
 	cargo run --quiet -p pipeline-launcher $(features) -- check --deny-warnings pipelines
+	scripts/test.sh models
 
 # Measures accuracy, speed and tracking; needs a local data folder (see bench/README.md).
 bench: build model
