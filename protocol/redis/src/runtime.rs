@@ -1,4 +1,5 @@
-//! Threads for those who have no runtime of their own. A process has them once, and they only move bytes.
+//! A thread for those who have no runtime of their own. A process has it once, and it only moves bytes: a second one would mostly wake
+//! the first.
 
 use std::future::Future;
 use std::sync::OnceLock;
@@ -12,7 +13,7 @@ fn runtime() -> Result<&'static Runtime, Error> {
     RUNTIME
         .get_or_init(|| {
             Builder::new_multi_thread()
-                .worker_threads(2)
+                .worker_threads(1)
                 .thread_name("redis")
                 .enable_all()
                 .build()
