@@ -2,6 +2,9 @@
 
 import { framesApart, numberOfBox } from '../support/numbered.mjs';
 
+/** Of so many frames a prediction may still come; most are never inferred. */
+const REMEMBERED = 20_000;
+
 export class Watch {
   predictions = 0;
   /** Predictions that are another frame's, that came twice or late, and that nobody could read. */
@@ -18,7 +21,10 @@ export class Watch {
   /** Takes a line of a publisher; `name` tells one publisher's sessions from another's. */
   take(name, line) {
     const session = `${name}${line.session}`;
-    if (line.what === 'sent') this.#sent.set(`${session}/${line.attempt}/${line.rtp}`, line.at / 1000);
+    if (line.what === 'sent') {
+      this.#sent.set(`${session}/${line.attempt}/${line.rtp}`, line.at / 1000);
+      if (this.#sent.size > REMEMBERED) this.#sent.delete(this.#sent.keys().next().value);
+    }
     if (line.what === 'over') this.#over.set(session, { at: line.at / 1000, why: line });
     if (line.what === 'prediction') this.#judge(session, line);
   }
