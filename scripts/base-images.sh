@@ -22,7 +22,7 @@ if ! run inspect docker.io/library/debian:13-slim >/dev/null 2>&1; then
     container=$(run from scratch)
     run add -q "$container" "$folder/debian.tar" / >/dev/null
     rm "$folder/debian.tar"
-    run config --cmd bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+    run config --cmd bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --env PIP_CERT=/usr/local/share/ca-bundle.crt "$container"
     commit "$container" debian:13-slim
 fi
 

@@ -182,6 +182,8 @@ impl Rules {
             .flat_map(|list| std::env::split_paths(&list).collect::<Vec<_>>())
             .collect();
         let named = NAMED.iter().filter_map(std::env::var_os).map(PathBuf::from);
+        let runtime =
+            std::env::var_os("ORT_DYLIB_PATH").map_or_else(Vec::new, |path| providers(Path::new(&path)));
         let folders: BTreeSet<_> = self
             .read
             .iter()
@@ -190,6 +192,7 @@ impl Rules {
             .chain(beside)
             .chain(searched)
             .chain(named)
+            .chain(runtime)
             .chain(registry())
             .filter(|path| !path.as_os_str().is_empty())
             .collect();
@@ -201,6 +204,22 @@ impl Rules {
             .chain(targets)
             .collect()
     }
+}
+
+/// ONNX Runtime's libraries for CUDA and others, which it looks for beside its own.
+fn providers(library: &Path) -> Vec<PathBuf> {
+    let entries = library.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let paths = entries
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .map(|entry| entry.path());
+    paths
+        .filter(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with("libonnxruntime"))
+        })
+        .collect()
 }
 
 /// Where GStreamer remembers its plugins.
@@ -323,6 +342,20 @@ mod tests {
         };
         let (_, text) = rules.variable().unwrap();
         assert_eq!(serde_json::from_str::<Rules>(&text).unwrap(), rules);
+    }
+
+    #[test]
+    fn the_runtimes_providers_are_found_beside_it_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let libraries = ["libonnxruntime.so.1", "libonnxruntime_providers_cuda.so"];
+        for name in libraries.iter().chain(&["diary.txt"]) {
+            std::fs::write(file(name), "").unwrap();
+        }
+        let mut found = providers(&file(libraries[0]));
+        found.sort();
+        assert_eq!(found, libraries.map(file));
+        assert!(providers(Path::new("libonnxruntime.so")).is_empty());
     }
 
     #[test]

@@ -128,6 +128,11 @@ impl Detector {
         self.instance.provider
     }
 
+    /// Why the model does not run on each provider that `auto` would have taken rather.
+    pub fn passed_over(&self) -> &[EngineError] {
+        &self.instance.passed_over
+    }
+
     pub fn labels(&self) -> &Labels {
         &self.labels
     }

@@ -73,12 +73,16 @@ pub struct Engine {
     model: Option<Model>,
 }
 
-/// Loads a model; also says what its facts are, and what it runs on.
-pub fn load(
-    graph: &Graph,
-    bytes: &[u8],
-    options: &Options,
-) -> Result<(Engine, Model, Provider), EngineError> {
+pub struct Loaded {
+    pub engine: Engine,
+    pub model: Model,
+    /// What it runs on.
+    pub provider: Provider,
+    /// Why it does not run on each provider that `auto` would have taken rather.
+    pub passed_over: Vec<EngineError>,
+}
+
+pub fn load(graph: &Graph, bytes: &[u8], options: &Options) -> Result<Loaded, EngineError> {
     graph.check_batch(options.batch)?;
     let is_wanted = options.shape == InputShape::Picture && options.batch == 1 && !graph.is_decoded();
     if let Some(free) = is_wanted.then(|| sizes::free(bytes)).flatten() {
@@ -96,8 +100,8 @@ fn load_as(
     bytes: &[u8],
     free: Option<&[u8]>,
     options: &Options,
-) -> Result<(Engine, Model, Provider), EngineError> {
-    let (session, provider) = open(bytes, free, options)?;
+) -> Result<Loaded, EngineError> {
+    let (session, provider, passed_over) = open(bytes, free, options)?;
     let is_free = free.is_some() && provider == Provider::Cpu;
     let mut engine = Engine {
         session,
@@ -119,31 +123,33 @@ fn load_as(
         let smallest = row(model.input_for((graph.size.0, 1)))?;
         engine.run(&[smallest]).map_err(ort::Error::new)?;
     }
-    Ok((engine, model, provider))
+    Ok(Loaded {
+        engine,
+        model,
+        provider,
+        passed_over,
+    })
 }
 
-/// The session, on the first provider that takes the model.
-fn open(bytes: &[u8], free: Option<&[u8]>, options: &Options) -> Result<(Session, Provider), EngineError> {
+/// The session, on the first provider that takes the model, and why those before it did not.
+fn open(
+    bytes: &[u8],
+    free: Option<&[u8]>,
+    options: &Options,
+) -> Result<(Session, Provider, Vec<EngineError>), EngineError> {
     // The library must be there before it can be asked.
     runtime::environment()?;
     let is_built_in = |provider: Provider| provider.is_built_in().unwrap_or(false);
-    let mut candidates = options.provider.candidates(is_built_in).into_iter().peekable();
-    while let Some(provider) = candidates.next() {
+    let mut passed_over = Vec::new();
+    for provider in options.provider.candidates(is_built_in) {
         let model = free.filter(|_| provider == Provider::Cpu).unwrap_or(bytes);
-        let error = match open_on(provider, model, options) {
-            Ok(session) => return Ok((session, provider)),
-            Err(error) => error,
-        };
-        if candidates.peek().is_none() {
-            return Err(error);
+        match open_on(provider, model, options) {
+            Ok(session) => return Ok((session, provider, passed_over)),
+            Err(error) => passed_over.push(error),
         }
-        gst::warning!(
-            CAT,
-            "execution-provider=auto goes on without {}: {error}",
-            provider.name()
-        );
     }
-    Err(EngineError::NoProvider(options.provider.name()))
+    let last = passed_over.pop();
+    Err(last.unwrap_or(EngineError::NoProvider(options.provider.name())))
 }
 
 fn open_on(provider: Provider, bytes: &[u8], options: &Options) -> Result<Session, EngineError> {
@@ -317,7 +323,7 @@ mod tests {
             batch: 1,
             shape,
         };
-        let (engine, model, _) = load(&graph, bytes, &options).unwrap();
+        let Loaded { engine, model, .. } = load(&graph, bytes, &options).unwrap();
         (engine, model)
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::batch::Batcher;
-use crate::engine::{self, Engine, EngineError, Options};
+use crate::engine::{self, Engine, EngineError, Loaded, Options};
 use crate::model::{Graph, Model};
 use crate::provider::Provider;
 
@@ -55,17 +55,25 @@ pub struct Instance {
     pub model: Model,
     /// What the model runs on.
     pub provider: Provider,
+    /// Why it does not run on each provider that `auto` would have taken rather.
+    pub passed_over: Vec<EngineError>,
     pub batcher: Arc<Batcher<Engine>>,
 }
 
 impl Instance {
     fn load(config: &Config) -> Result<Arc<Self>, EngineError> {
         let (graph, bytes) = Graph::read(&config.model)?;
-        let (engine, model, provider) = engine::load(&graph, &bytes, &config.options)?;
+        let Loaded {
+            engine,
+            model,
+            provider,
+            passed_over,
+        } = engine::load(&graph, &bytes, &config.options)?;
         Ok(Arc::new(Self {
             config: config.clone(),
             model,
             provider,
+            passed_over,
             batcher: Batcher::new(engine, config.options.batch),
         }))
     }

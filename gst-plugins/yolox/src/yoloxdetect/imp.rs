@@ -141,6 +141,15 @@ impl YoloxDetect {
             .map_err(|error| error_message(&error.into()))?;
         let (path, facts, provider) = (config.model.display(), detector.model(), detector.provider());
         gst::info!(CAT, imp = self, "{path}: {facts}; runs on {}", provider.name());
+        // Many times slower than was meant, perhaps, and nothing else would say so.
+        for error in detector.passed_over() {
+            gst::warning!(CAT, imp = self, "runs on {}: {error}", provider.name());
+            gst::element_imp_warning!(
+                self,
+                gst::ResourceError::NotFound,
+                ("The model runs on {}: {error}", provider.name())
+            );
+        }
         if settings.batch_size > 1 && settings.instance_id().is_none() {
             gst::info!(
                 CAT,

@@ -109,6 +109,7 @@ async fn run_once(plan: &Plan, worker: &str, unwanted: &CancellationToken) -> En
     let registered = unwanted.child_token();
     let _ended = registered.clone().drop_guard();
     let mut known = false;
+    let mut providers = Vec::new();
     loop {
         let next = tokio::select! {
             next = process.next() => next,
@@ -130,6 +131,12 @@ async fn run_once(plan: &Plan, worker: &str, unwanted: &CancellationToken) -> En
                 plan.registration.keep(name.clone(), told, registered.clone());
             }
             Next::Report(Report::Progress(progress)) => {
+                if providers.is_empty() {
+                    providers = execution_providers(&progress);
+                    for (element, provider) in &providers {
+                        tracing::info!(worker, element, provider, "the model is loaded");
+                    }
+                }
                 plan.board.note(worker, |status| {
                     status.drops = drops(&progress);
                     status.answered = progress.frames_out;
@@ -161,6 +168,15 @@ async fn drain(mut process: Process) -> Ending {
             reason: None,
         },
     }
+}
+
+/// What the models of a pipeline run on, by the detector's name.
+fn execution_providers(progress: &Progress) -> Vec<(String, String)> {
+    let of = |(element, stats): (&String, &crate::control::Stats)| {
+        let provider = stats.get("execution-provider")?.as_str()?;
+        (!provider.is_empty()).then(|| (element.clone(), provider.to_owned()))
+    };
+    progress.stats.iter().filter_map(of).collect()
 }
 
 /// Frames that were too old when this worker took them.
