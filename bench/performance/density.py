@@ -5,6 +5,9 @@ costs.
 Sessions are added until the launcher takes no more, and then, at one that takes all, until they are not served well.
 The sender's films are encoded beforehand; its processor time (SRTP and ICE, mostly) is on the same machine and is told
 apart: a camera's host pays it.
+
+A machine that shares its processors with others is slower at times by a third. So all is done several times, the bare limit before and
+after, and the time when the limit was highest is judged; the others are told beside.
 """
 
 import contextlib
@@ -99,24 +102,45 @@ def judge(rows):
     return best, goals
 
 
+def round_(options, limit):
+    """All numbers of sessions once, and the bare limit before and after."""
+    before = limit.rate(1.0)[0]
+    rows, refused = ramp(options, options.seconds, [count for count in STEPS if count <= options.most])
+    if refused:
+        rows += ramp(options, options.seconds, range(rows[-1]["sessions"] + 1, STEPS[-1]), ALL)[0]
+    best, goals = judge(rows)
+    return {
+        "limit": [round(before, 1), round(limit.rate(1.0)[0], 1)], "rows": rows, "refused": refused,
+        "best": best, "goals": goals,
+    }  # fmt: skip
+
+
+def fastest(rounds):
+    """The one when the machine was fastest."""
+    return max(rounds, key=lambda one: min(one["limit"]))
+
+
 def main():
     parser = bench.arguments(__doc__, "density")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each number of sessions")
     parser.add_argument("--most", type=int, default=STEPS[-1])
+    parser.add_argument("--rounds", type=int, default=4, help="how often all is done")
     options = parser.parse_args()
     load = bench.Load()
     with contextlib.ExitStack() as stack:
         limit = bench.Limit(stack)
-        limit.rate(1.0)
-        rows, refused = ramp(options, options.seconds, [count for count in STEPS if count <= options.most])
-        if refused:
-            more = range(rows[-1]["sessions"] + 1, STEPS[-1])
-            rows += ramp(options, options.seconds, more, ALL)[0]
-        limit.rate(1.0)
-    best, goals = judge(rows)
-    bench.save(options, load, limit.rounds, goals, {
-        "camera": f"640x480 at {cameras.FPS}/s", "inferences_a_second": FPS, "most_served_well": best and best["sessions"],
-        "refused": refused, "steps": rows,
+        rounds = [round_(options, limit) for _ in range(options.rounds)]
+    judged = fastest(rounds)
+    bench.save(options, load, judged["limit"], judged["goals"], {
+        "camera": f"640x480 at {cameras.FPS}/s", "inferences_a_second": FPS,
+        "most_served_well": judged["best"] and judged["best"]["sessions"], "refused": judged["refused"], "steps": judged["rows"],
+        "rounds": [
+            {
+                "limit": one["limit"], "most_served_well": one["best"] and one["best"]["sessions"],
+                **{name: goal["value"] for name, goal in one["goals"].items()},
+            }
+            for one in rounds
+        ],
     })  # fmt: skip
 
 

@@ -142,6 +142,11 @@ def density(result):
         ),
         "\\* The launcher takes no more sessions by default; here it was told to take all.\n" if result["refused"] else "",
         goals(result),
+        f"All was done {len(result['rounds'])} times, and the time judged above when the bare limit was highest, before and after. Each time, in turn:\n",
+        table(
+            ("the limit a second", "served well", *result["goals"]),
+            [(" to ".join(map(str, one["limit"])), one["most_served_well"], *(one[name] for name in result["goals"])) for one in result["rounds"]],
+        ),
     ]
 
 

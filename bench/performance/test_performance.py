@@ -111,6 +111,10 @@ class Density(unittest.TestCase):
         self.assertEqual(best["sessions"], 4)
         self.assertEqual({name: goal["reached"] for name, goal in goals.items()}, dict(zip(goals, (False, True, True))))
 
+    def test_the_time_is_judged_when_the_machine_was_fastest(self):
+        rounds = [{"limit": [150.0, 101.0]}, {"limit": [123.0, 130.0]}, {"limit": [110.0, 120.0]}]
+        self.assertIs(density.fastest(rounds), rounds[1])
+
     def test_nobody_is_served(self):
         best, goals = density.judge([self.row(1, 2, 900)])
         self.assertIsNone(best)
