@@ -63,7 +63,7 @@ def is_well(row):
     return row["age_ms"] is not None and row["age_ms"]["p95"] <= LATE_MS and row["inferences_a_second"] >= ENOUGH * FPS
 
 
-ADMISSION = {"SIGHTLINE_MAX_CPU_PERCENT": "90", "SIGHTLINE_MAX_QUEUE_MS": "90", "SIGHTLINE_MAX_SESSIONS": "32"}
+ADMISSION = {"SIGHTLINE_MAX_CPU_PERCENT": "90", "SIGHTLINE_MAX_QUEUE_MS": "75", "SIGHTLINE_MAX_SESSIONS": "32"}
 ALL = ADMISSION | {"SIGHTLINE_MAX_CPU_PERCENT": "0", "SIGHTLINE_MAX_QUEUE_MS": "0"}
 
 

@@ -131,7 +131,7 @@ pub struct AdmissionArgs {
     pub min_free_memory_mib: u32,
     /// No more sessions while the frames of most wait longer than so many milliseconds, and than three inferences, for a
     /// worker, or would with one more (0: no limit)
-    #[arg(long, env = "SIGHTLINE_MAX_QUEUE_MS", default_value_t = 90)]
+    #[arg(long, env = "SIGHTLINE_MAX_QUEUE_MS", default_value_t = 75)]
     pub max_queue_ms: u32,
 }
 

@@ -15,6 +15,8 @@ pub(super) type Unit = [Samples; 6];
 pub(super) struct Strip {
     layout: Layout,
     components: [Component; 3],
+    /// One row of the JPEG's samples: as it lies in the blocks it would be blended sample by sample.
+    row: Vec<i16>,
     units: Vec<Unit>,
 }
 
@@ -90,6 +92,7 @@ impl Strip {
         Self {
             layout: *layout,
             components: [0, 1, 2].map(component),
+            row: vec![0; units * UNIT],
             units: vec![[[[0; BLOCK]; BLOCK]; 6]; units],
         }
     }
@@ -124,30 +127,19 @@ impl Strip {
         let [luma, differences @ ..] = &mut self.components;
         for y in 0..UNIT {
             let (above, below, tap) = luma.row(simd, picture, 0, number * UNIT + y);
-            let rows = above
-                .as_chunks::<UNIT>()
-                .0
-                .iter()
-                .zip(below.as_chunks::<UNIT>().0);
-            let first = y / BLOCK * 2;
-            for (unit, (above, below)) in self.units.iter_mut().zip(rows) {
-                let mut row = [0; UNIT];
-                blend(above, below, tap, &mut row);
-                let halves = row.as_chunks::<BLOCK>().0;
-                unit[first][y % BLOCK] = halves[0];
-                unit[first + 1][y % BLOCK] = halves[1];
+            blend(above, below, tap, &mut self.row);
+            let (blocks, first) = (self.row.as_chunks::<BLOCK>().0, y / BLOCK * 2);
+            for (unit, [left, right]) in self.units.iter_mut().zip(blocks.as_chunks().0) {
+                unit[first][y % BLOCK] = *left;
+                unit[first + 1][y % BLOCK] = *right;
             }
         }
         for (index, difference) in differences.iter_mut().enumerate() {
             for y in 0..BLOCK {
                 let (above, below, tap) = difference.row(simd, picture, 1 + index, number * BLOCK + y);
-                let rows = above
-                    .as_chunks::<BLOCK>()
-                    .0
-                    .iter()
-                    .zip(below.as_chunks::<BLOCK>().0);
-                for (unit, (above, below)) in self.units.iter_mut().zip(rows) {
-                    blend(above, below, tap, &mut unit[4 + index][y]);
+                blend(above, below, tap, &mut self.row);
+                for (unit, block) in self.units.iter_mut().zip(self.row.as_chunks().0) {
+                    unit[4 + index][y] = *block;
                 }
             }
         }
