@@ -5,7 +5,7 @@
 //! OpenCV works on bytes, with weights of 11 bits, half-pixel centres and no antialiasing; so does this.
 //!
 //! The picture is gone through once, row by row: a source row becomes planes of bytes ([`row`]), is scaled in width
-//! and, with the next one, in height ([`sightline_scaling`]). What lies between fits the first cache. All of it is compiled for
+//! and, with the next one, in height ([`sightline_scaling`]), unless it has its size already. What lies between fits the first cache. All of it is compiled for
 //! each level of vector instructions, and the best that the CPU has is taken when the element starts.
 
 mod picture;
@@ -107,6 +107,18 @@ impl Preprocessor {
         let (width, height) = self.input;
         debug_assert_eq!(tensor.len(), 3 * width * height);
         debug_assert_eq!(picture.layout, self.layout);
+        // A session's pictures are as large as the model's input.
+        if (self.layout.width, self.layout.height) == (self.letterbox.width, self.letterbox.height) {
+            for y in 0..self.layout.height {
+                self.row.load(picture, y);
+                for (plane, bytes) in tensor.chunks_exact_mut(width * height).zip(self.row.channels()) {
+                    for (out, byte) in plane[y * width..][..self.layout.width].iter_mut().zip(bytes) {
+                        *out = f32::from(*byte);
+                    }
+                }
+            }
+            return;
+        }
         for line in &mut self.lines {
             line.forget();
         }

@@ -24,6 +24,11 @@ impl Row {
         }
     }
 
+    /// Blue, green and red, and bytes that mean nothing behind each.
+    pub(super) fn channels(&self) -> &[Vec<u8>; 3] {
+        &self.channels
+    }
+
     #[inline(always)]
     pub(super) fn load(&mut self, picture: &Picture, row: usize) {
         let width = picture.layout.width;
