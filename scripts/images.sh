@@ -12,7 +12,6 @@ cd "$root"
 registry=${SIGHTLINE_REGISTRY:-localhost}
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-onnxruntime=$(sed -n 's/^version=//p' scripts/onnxruntime.sh)
 
 if docker info >/dev/null 2>&1; then
     engine() { docker build "$@"; }
@@ -47,6 +46,5 @@ else
 fi
 for name in ${IMAGES:-signaling launcher}; do
     image "$name" "docker/images/$name.Dockerfile" . \
-        --build-arg PROGRAMS="$registry/sightline-programs" --build-arg LAUNCHER="$registry/sightline-launcher" \
-        --build-arg ONNXRUNTIME_VERSION="$onnxruntime"
+        --build-arg PROGRAMS="$registry/sightline-programs" --build-arg LAUNCHER="$registry/sightline-launcher"
 done

@@ -63,7 +63,8 @@ def is_well(row):
     return row["age_ms"] is not None and row["age_ms"]["p95"] <= LATE_MS and row["inferences_a_second"] >= ENOUGH * FPS
 
 
-ADMISSION = {"SIGHTLINE_MAX_CPU_PERCENT": "90", "SIGHTLINE_MAX_QUEUE_MS": "75", "SIGHTLINE_MAX_SESSIONS": "32"}
+# The launcher's own limits: what is empty counts as not set.
+ADMISSION = {name: "" for name in ("SIGHTLINE_MAX_CPU_PERCENT", "SIGHTLINE_MAX_QUEUE_MS", "SIGHTLINE_MAX_SESSIONS")}
 ALL = ADMISSION | {"SIGHTLINE_MAX_CPU_PERCENT": "0", "SIGHTLINE_MAX_QUEUE_MS": "0"}
 
 

@@ -25,7 +25,7 @@ export async function soak({ minutes = 10 }) {
     const begun = Date.now();
     while (Date.now() - begun < minutes * 60_000) {
       await sleep(SAMPLE_MS);
-      samples.push({ at: Date.now() - begun, machine: machine(), ...sample(scene) });
+      samples.push({ at: Date.now() - begun, machine_ms: fixedWork(), holdings: sample(scene) });
     }
     const minute = (from) => samples.filter(({ at }) => at >= from && at < from + 60_000);
     const [second, last] = [minute(SETTLED_MS), minute(minutes * 60_000 - 60_000)];
@@ -33,7 +33,7 @@ export async function soak({ minutes = 10 }) {
       const times = watch.latencies.filter(({ at }) => at - begun >= from && at - begun < from + 60_000).map(({ ms }) => ms);
       return { p50: round(quantile(times, 0.5)), p95: round(quantile(times, 0.95)) };
     };
-    const speed = (from) => round(quantile(minute(from).map((one) => one.machine.ms), 0.5));
+    const speed = (from) => round(quantile(minute(from).map((one) => one.machine_ms), 0.5));
     const byMinute = (what) => Array.from({ length: minutes }, (_, number) => what(number * 60_000));
     figures = {
       predictions: watch.predictions,
@@ -47,8 +47,8 @@ export async function soak({ minutes = 10 }) {
       machine_ms: byMinute(speed),
       holdings: {},
     };
-    for (const name of Object.keys(last[0]).filter((key) => key !== 'at' && key !== 'machine')) {
-      const of = (list, what) => quantile(list.map((one) => one[name]?.[what] ?? NaN), 0.5);
+    for (const name of Object.keys(last[0].holdings)) {
+      const of = (list, what) => quantile(list.map((one) => one.holdings[name]?.[what] ?? NaN), 0.5);
       const pair = (what) => [of(second, what), of(last, what)];
       const [memory, descriptors, threads] = ['memory_kib', 'descriptors', 'threads'].map(pair);
       figures.holdings[name] = { memory_mib: memory.map((kib) => round(kib / 1024)), descriptors, threads };
@@ -68,11 +68,11 @@ export async function soak({ minutes = 10 }) {
   return { figures, goals };
 }
 
-/** How long a processor takes for what is always the same. */
-function machine() {
+/** How many milliseconds a processor takes for what is always the same. */
+function fixedWork() {
   const begun = performance.now();
   createHash('sha256').update(WORK).digest();
-  return { ms: performance.now() - begun };
+  return performance.now() - begun;
 }
 
 /** What every process holds: daemons, workers, sessions. */
