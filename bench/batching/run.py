@@ -12,33 +12,20 @@ import pathlib
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
 import onnx
-from onnx import numpy_helper
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "models"))
+import dynamic  # noqa: E402
+
 DATA = pathlib.Path(os.environ.get("SIGHTLINE_DATA", ROOT / "../shared/data"))
 CORES = os.cpu_count()
 STREAMS = 4
 FRAMES = 120
-
-
-def export_dynamic(source, target):
-    """The same model with a batch of any size: YOLOX's export names the batch in its inputs, outputs and reshapes only."""
-    model = onnx.load(source)
-    for value in [*model.graph.input, *model.graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    del model.graph.value_info[:]
-    shapes = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
-    for initializer in model.graph.initializer:
-        if initializer.name in shapes:
-            shape = numpy_helper.to_array(initializer).copy()
-            shape[0] = 0  # as it comes in
-            initializer.CopyFrom(numpy_helper.from_array(shape, initializer.name))
-    onnx.checker.check_model(model)
-    onnx.save(model, target)
 
 
 def branch(frames, model, more):
@@ -90,7 +77,9 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = pathlib.Path(folder) / "yolox_nano_dynamic.onnx"
-        export_dynamic(DATA / "models/yolox_nano.onnx", model)
+        loaded = onnx.load(DATA / "models/yolox_nano.onnx")
+        dynamic.free_batch(loaded)
+        onnx.save(loaded, model)
         env = os.environ | {
             "GST_PLUGIN_PATH": str(arguments.programs),
             "GST_REGISTRY": str(pathlib.Path(folder) / "registry.bin"),

@@ -31,7 +31,8 @@ fn shipped(name: &str, params: Params) -> Resolved {
     let text = std::fs::read_to_string(root().join(format!("pipelines/{name}.toml"))).unwrap();
     let mut resolved = parse(&text).0.unwrap().resolve(&params).unwrap();
     let models = Models::new(root().join("models"), None);
-    resolved.fill_in_models(&models, "blobs").unwrap();
+    let blobs = models.find("blobs").unwrap();
+    resolved.fill_in_models(&models, &blobs).unwrap();
     resolved.webrtc = None;
     let launch = std::mem::take(&mut resolved.launch);
     resolved.launch = launch

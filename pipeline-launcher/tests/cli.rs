@@ -111,6 +111,28 @@ fn run_ends_with_the_stream_and_with_its_code() {
 }
 
 #[test]
+fn a_model_is_also_a_file_that_no_list_names() {
+    let file = file(
+        "schema = 1\nname = \"mine\"\nkind = \"source\"\nsummary = \"A model of one's own\"\n\
+        [params.model]\ntype = \"model\"\ntarget = \"detect.model\"\n\
+        [pipeline]\nlaunch = \"videotestsrc num-buffers=2 ! yoloxdetect name=detect ! fakesink\"\n",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("mine.onnx");
+    std::fs::copy(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../models/blobs.onnx"),
+        &model,
+    )
+    .unwrap();
+    let (file, model) = (file.path().to_str().unwrap(), model.to_str().unwrap());
+    let param = format!("model={model}");
+    for more in [["--model", model], ["--param", &param]] {
+        let output = launcher(&["run", file, more[0], more[1]]);
+        assert!(output.status.success(), "{more:?} {}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn what_is_wrong_at_the_start_is_said() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()

@@ -5,7 +5,7 @@
 
 use gst::prelude::*;
 use pipeline_launcher::description::{Description, Resolved, build, parse};
-use pipeline_launcher::models::Models;
+use pipeline_launcher::models::{Model, Models};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -192,7 +192,13 @@ proptest! {
         std::fs::write(folder.path().join("models.toml"), "[models]\n").unwrap();
         let models = Models::new(folder.path().to_owned(), None);
         if let Ok(mut resolved) = resolved("model", json!(text)) {
-            prop_assert!(resolved.fill_in_models(&models, "none").is_err());
+            let default = Model {
+                name: "default".into(),
+                path: "default.onnx".into(),
+                labels: None,
+            };
+            let filled = resolved.fill_in_models(&models, &default);
+            prop_assert!(filled.is_err() || text.is_empty(), "{text:?} is a model");
         }
     }
 }

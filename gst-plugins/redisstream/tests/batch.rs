@@ -18,7 +18,9 @@ const SESSIONS: [(&str, &str); 3] = [
     ("green", "0xff00ff00"),
     ("blue", "0xff0000ff"),
 ];
-const BRANCHES: [&str; 4] = ["detect0", "detect1", "detect2", "detect3"];
+const BRANCHES: [&str; 8] = [
+    "detect0", "detect1", "detect2", "detect3", "detect4", "detect5", "detect6", "detect7",
+];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -50,7 +52,7 @@ fn sessions() -> String {
             "videotestsrc num-buffers={FRAMES} pattern=solid-color foreground-color={colour}
                ! video/x-raw,format=I420,width=60,height=60
                ! videobox left=-100 right=-160 top=-130 bottom=-130 fill=white ! jpegenc quality=95
-               ! redisstreamsink participant-id={name} leaky=no max-in-flight=2 expiry=60000 "
+               ! redisstreamsink participant-id={name} leaky=no max-in-flight=4 expiry=60000 "
         )
     };
     SESSIONS.map(session).concat()

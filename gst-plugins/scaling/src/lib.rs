@@ -153,12 +153,38 @@ fn interpolate(samples: &[u8], taps: &[Tap], out: &mut [i16]) {
     }
 }
 
+/// What a sample, from 0 to 255, is written as.
+pub trait Sample: Copy {
+    fn of(value: i16) -> Self;
+}
+
+impl Sample for u8 {
+    #[inline(always)]
+    fn of(value: i16) -> Self {
+        value as u8
+    }
+}
+
+impl Sample for i16 {
+    #[inline(always)]
+    fn of(value: i16) -> Self {
+        value
+    }
+}
+
+impl Sample for f32 {
+    #[inline(always)]
+    fn of(value: i16) -> Self {
+        value.into()
+    }
+}
+
 /// Writes the row between two rows that are scaled in width, rounded to whole numbers.
 #[inline(always)]
-pub fn blend<T: From<i16>>(first: &[i16], second: &[i16], tap: &Tap, out: &mut [T]) {
+pub fn blend<T: Sample>(first: &[i16], second: &[i16], tap: &Tap, out: &mut [T]) {
     let high = |a: i16, b: i16| ((i32::from(a) * i32::from(b)) >> 16) as i16;
     let [wa, wb] = tap.weights;
     for ((out, a), b) in out.iter_mut().zip(first).zip(second) {
-        *out = T::from((high(*a, wa) + high(*b, wb) + 2) >> 2);
+        *out = T::of((high(*a, wa) + high(*b, wb) + 2) >> 2);
     }
 }

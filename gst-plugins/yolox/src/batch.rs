@@ -1,7 +1,7 @@
 //! Several threads with one frame each, and one model that takes several frames at a time.
 //!
 //! There is no thread of its own: whoever finds that a batch can start runs the model for all that are in it.
-//! A batch starts as soon as the model is free and the batch is full, or all members that are there have put in a
+//! A batch starts as soon as a model is free and the batch is full, or all members that are there have put in a
 //! frame, or a frame in it has waited for its time. Nobody waits for a member that is not there: one that does not
 //! play (its frames may be held further on), has put in no frame yet, has said that it pauses, or was missing when
 //! a batch last ran for want of time.
@@ -71,8 +71,8 @@ struct Member<R: Runner> {
 }
 
 struct Shared<R: Runner> {
-    /// Absent while it runs.
-    runner: Option<R>,
+    /// Those that do not run. With more than one, a batch is made ready while the one before still runs.
+    runners: Vec<R>,
     /// The first come first.
     waiting: Vec<Frame<R>>,
     members: BTreeMap<u64, Member<R>>,
@@ -162,9 +162,9 @@ pub struct Batcher<R: Runner> {
 }
 
 impl<R: Runner> Batcher<R> {
-    pub fn new(runner: R, size: usize) -> Arc<Self> {
+    pub fn new(runners: Vec<R>, size: usize) -> Arc<Self> {
         let shared = Shared {
-            runner: Some(runner),
+            runners,
             waiting: Vec::new(),
             members: BTreeMap::new(),
             next: 0,
@@ -215,7 +215,11 @@ impl<R: Runner> Batcher<R> {
     /// Runs the model for the next batch. The lock is not held meanwhile.
     fn run(&self, mut shared: MutexGuard<'_, Shared<R>>, mut runner: R) {
         let batch = shared.take(self.size);
+        let is_more_to_do = !shared.runners.is_empty() && !shared.waiting.is_empty();
         drop(shared);
+        if is_more_to_do {
+            self.changed.notify_all();
+        }
         let (rows, frames): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|frame| (frame.row, (frame.member, frame.ticket, frame.since)))
@@ -228,7 +232,7 @@ impl<R: Runner> Batcher<R> {
         let result = result.map(Arc::new).map_err(|why| BatchError::Run(why.into()));
 
         let mut shared = self.lock();
-        shared.runner = Some(runner);
+        shared.runners.push(runner);
         for (index, (row, (member, ticket, since))) in rows.into_iter().zip(frames).enumerate() {
             let outcome = result.clone().map(|output| Finished {
                 row,
@@ -261,11 +265,11 @@ impl<R: Runner> Membership<R> {
                 return outcome;
             }
             let mut wait = None;
-            if shared.runner.is_some() && shared.is_next(self.id, batcher.size) {
+            if !shared.runners.is_empty() && shared.is_next(self.id, batcher.size) {
                 let now = Instant::now();
                 wait = shared.until(batcher.size, now).map(|until| until - now);
                 if wait.is_none()
-                    && let Some(runner) = shared.runner.take()
+                    && let Some(runner) = shared.runners.pop()
                 {
                     batcher.run(shared, runner);
                     shared = batcher.lock();

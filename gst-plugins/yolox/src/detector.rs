@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ort::value::Tensor;
-
 use crate::batch::{BatchError, Membership};
-use crate::engine::{self, Engine, EngineError};
+use crate::engine::{self, Engine, EngineError, Normalisation, Row};
 use crate::instance::{Config, Instance, InstanceError};
 use crate::labels::{Labels, LabelsError};
 use crate::model::Model;
@@ -40,37 +38,35 @@ pub struct Times {
     pub batch: usize,
 }
 
-/// How the model's input is scaled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Normalisation {
-    /// Blue, green, red; 0 to 255.
-    #[default]
-    None,
-    /// As YOLOX up to 0.1.0 had it.
-    Legacy,
-}
-
 /// Layouts of pictures whose rooms are kept: of sessions whose frames come in turn.
 const LAYOUTS: usize = 4;
 
 /// Room for pictures of one layout: the model's input, which goes to the batch and comes back, and what is found.
 struct Room {
     preprocessor: Preprocessor,
-    row: Tensor<f32>,
+    row: Row,
     /// The pixels of a legacy model, before they are normalised.
     pixels: Option<Vec<f32>>,
     postprocessor: Postprocessor,
 }
 
 impl Room {
-    fn new(picture: &Picture, model: &Model, normalisation: Normalisation) -> Result<Self, EngineError> {
-        let layout = *picture.layout();
+    fn new(picture: &Picture, instance: &Instance) -> Result<Self, EngineError> {
+        let (layout, model) = (*picture.layout(), &instance.model);
         let size = model.input_for((layout.width, layout.height));
         let preprocessor = Preprocessor::new(layout, size);
-        let mut row = engine::row(size)?;
-        let tensor = row.extract_tensor_mut().1;
-        let mut pixels = (normalisation == Normalisation::Legacy).then(|| vec![0.0; tensor.len()]);
-        preprocessor.pad(pixels.as_deref_mut().unwrap_or(tensor));
+        let mut row = engine::row(size, instance.samples)?;
+        let mut pixels = None;
+        match &mut row {
+            Row::Bytes(bytes) => preprocessor.pad(bytes),
+            Row::Floats(tensor) => {
+                let tensor = tensor.extract_tensor_mut().1;
+                if instance.normalisation() == Normalisation::Legacy {
+                    pixels = Some(vec![0.0; tensor.len()]);
+                }
+                preprocessor.pad(pixels.as_deref_mut().unwrap_or(tensor));
+            }
+        }
         Ok(Self {
             preprocessor,
             row,
@@ -80,7 +76,10 @@ impl Room {
     }
 
     fn fill(&mut self, picture: &Picture) {
-        let tensor = self.row.extract_tensor_mut().1;
+        let tensor = match &mut self.row {
+            Row::Bytes(bytes) => return self.preprocessor.fill(picture, bytes),
+            Row::Floats(tensor) => tensor.extract_tensor_mut().1,
+        };
         match &mut self.pixels {
             Some(pixels) => {
                 self.preprocessor.fill(picture, pixels);
@@ -95,26 +94,19 @@ pub struct Detector {
     instance: Arc<Instance>,
     membership: Arc<Membership<Engine>>,
     labels: Labels,
-    normalisation: Normalisation,
     /// The last used first.
     rooms: Vec<Room>,
 }
 
 impl Detector {
     /// Elements with the same `id` share a model; one without has its own.
-    pub fn load(
-        id: Option<&str>,
-        config: &Config,
-        labels: Option<PathBuf>,
-        normalisation: Normalisation,
-    ) -> Result<Self, DetectorError> {
+    pub fn load(id: Option<&str>, config: &Config, labels: Option<PathBuf>) -> Result<Self, DetectorError> {
         let instance = Instance::get(id, config)?;
         let model = &instance.model;
         let labels = Labels::find(labels.as_deref(), &config.model, model.classes)?;
         Ok(Self {
             membership: Arc::new(instance.batcher.join()),
             rooms: Vec::new(),
-            normalisation,
             labels,
             instance,
         })
@@ -156,7 +148,7 @@ impl Detector {
         let is_fit = |room: &Room| *room.preprocessor.layout() == layout;
         let mut room = match self.rooms.iter().position(is_fit) {
             Some(at) => self.rooms.remove(at),
-            None => Room::new(picture, &self.instance.model, self.normalisation)?,
+            None => Room::new(picture, &self.instance)?,
         };
         room.fill(picture);
         let preprocess = start.elapsed();

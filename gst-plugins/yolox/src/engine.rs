@@ -8,9 +8,16 @@ use ort::value::{DynValue, Tensor, TensorRef};
 
 use crate::CAT;
 use crate::batch::Runner;
-use crate::model::{Graph, Model, ModelError, rewrite, sizes};
+use crate::model::{Graph, Model, ModelError, bytes, rewrite, sizes};
 use crate::provider::Provider;
 use crate::runtime::{self, RuntimeError};
+
+mod device;
+#[cfg(test)]
+mod tests;
+
+pub use device::Memory;
+use device::{Lane, Lent};
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -39,6 +46,26 @@ pub struct Options {
     /// The most frames in one run.
     pub batch: usize,
     pub shape: InputShape,
+    pub normalisation: Normalisation,
+}
+
+/// How the model's input is scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Normalisation {
+    /// Blue, green, red; 0 to 255.
+    #[default]
+    None,
+    /// As YOLOX up to 0.1.0 had it.
+    Legacy,
+}
+
+impl Normalisation {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Legacy => "legacy",
+        }
+    }
 }
 
 /// The shape of the model's input.
@@ -60,8 +87,21 @@ impl InputShape {
     }
 }
 
-/// A loaded model. One frame's input are planes of height × width.
+/// What runs a loaded model.
 pub struct Engine {
+    way: Way,
+    model: Model,
+}
+
+enum Way {
+    /// In memory of the host, by the thread that asks for it.
+    Direct(Direct),
+    /// On a device with memory of its own.
+    Device(Lane),
+}
+
+/// A model of which ONNX Runtime takes and gives tensors of the host.
+struct Direct {
     session: Session,
     input: String,
     output: String,
@@ -69,13 +109,28 @@ pub struct Engine {
     batch: Option<usize>,
     /// Room for a batch.
     gathered: Vec<f32>,
-    /// What its output has to be; nothing until that is known.
-    model: Option<Model>,
+}
+
+/// One frame's input: planes of height × width.
+pub enum Row {
+    /// Where ONNX Runtime likes it.
+    Floats(Tensor<f32>),
+    Bytes(Vec<u8>),
+}
+
+/// What a frame's input is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Samples {
+    Floats,
+    Bytes,
 }
 
 pub struct Loaded {
-    pub engine: Engine,
+    /// More than one if a batch can be made ready while another runs.
+    pub engines: Vec<Engine>,
     pub model: Model,
+    /// What the engines take.
+    pub samples: Samples,
     /// What it runs on.
     pub provider: Provider,
     /// Why it does not run on each provider that `auto` would have taken rather.
@@ -101,50 +156,23 @@ fn load_as(
     free: Option<&[u8]>,
     options: &Options,
 ) -> Result<Loaded, EngineError> {
-    let (session, provider, passed_over) = open(bytes, free, options)?;
-    let is_free = free.is_some() && provider == Provider::Cpu;
-    let mut engine = Engine {
-        session,
-        input: graph.input.clone(),
-        output: graph.output.clone(),
-        batch: graph.batch,
-        gathered: Vec::new(),
-        model: None,
-    };
-    let dims = engine.warm_up(graph.size, options.batch)?;
-    let ran = (is_free || graph.is_open()).then_some(&dims[..]);
-    let model = Model {
-        is_free,
-        ..graph.model(ran)?
-    };
-    engine.model = Some(model.clone());
-    if is_free {
-        // Only a run shows that nothing else in the graph knows the size.
-        let smallest = row(model.input_for((graph.size.0, 1)))?;
-        engine.run(&[smallest]).map_err(ort::Error::new)?;
-    }
-    Ok(Loaded {
-        engine,
-        model,
-        provider,
-        passed_over,
-    })
-}
-
-/// The session, on the first provider that takes the model, and why those before it did not.
-fn open(
-    bytes: &[u8],
-    free: Option<&[u8]>,
-    options: &Options,
-) -> Result<(Session, Provider, Vec<EngineError>), EngineError> {
     // The library must be there before it can be asked.
     runtime::environment()?;
     let is_built_in = |provider: Provider| provider.is_built_in().unwrap_or(false);
     let mut passed_over = Vec::new();
     for provider in options.provider.candidates(is_built_in) {
-        let model = free.filter(|_| provider == Provider::Cpu).unwrap_or(bytes);
-        match open_on(provider, model, options) {
-            Ok(session) => return Ok((session, provider, passed_over)),
+        let free = free.filter(|_| provider == Provider::Cpu);
+        let loaded = match provider.memory(options.device) {
+            Some(memory) => on_device(graph, bytes, provider, &memory, options),
+            None => direct(graph, bytes, free, provider, options),
+        };
+        match loaded {
+            Ok(loaded) => {
+                return Ok(Loaded {
+                    passed_over,
+                    ..loaded
+                });
+            }
             Err(error) => passed_over.push(error),
         }
     }
@@ -152,12 +180,114 @@ fn open(
     Err(last.unwrap_or(EngineError::NoProvider(options.provider.name())))
 }
 
-fn open_on(provider: Provider, bytes: &[u8], options: &Options) -> Result<Session, EngineError> {
+/// A model that runs where the frames are.
+fn direct(
+    graph: &Graph,
+    bytes: &[u8],
+    free: Option<&[u8]>,
+    provider: Provider,
+    options: &Options,
+) -> Result<Loaded, EngineError> {
+    let is_free = free.is_some();
+    let mut direct = Direct {
+        session: open_on(provider, free.unwrap_or(bytes), options, false)?,
+        input: graph.input.clone(),
+        output: graph.output.clone(),
+        batch: graph.batch,
+        gathered: Vec::new(),
+    };
+    let dims = direct.warm_up(graph.size, options.batch)?;
+    let ran = (is_free || graph.is_open()).then_some(&dims[..]);
+    let model = Model {
+        is_free,
+        ..graph.model(ran)?
+    };
+    let mut engine = Engine {
+        way: Way::Direct(direct),
+        model: model.clone(),
+    };
+    if is_free {
+        // Only a run shows that nothing else in the graph knows the size.
+        let smallest = row(model.input_for((graph.size.0, 1)), Samples::Floats)?;
+        engine.run(&[smallest]).map_err(ort::Error::new)?;
+    }
+    Ok(Loaded {
+        engines: vec![engine],
+        model,
+        samples: Samples::Floats,
+        provider,
+        passed_over: Vec::new(),
+    })
+}
+
+/// Batches in a device at a time: one runs, and the next is made ready.
+const LANES: usize = 2;
+
+/// A model on a device with memory of its own, in the fastest way that it takes.
+fn on_device(
+    graph: &Graph,
+    bytes: &[u8],
+    provider: Provider,
+    memory: &Memory,
+    options: &Options,
+) -> Result<Loaded, EngineError> {
+    let is_whole = options.normalisation == Normalisation::None;
+    let Some(taken) = is_whole.then(|| bytes::taken(bytes)).flatten() else {
+        return direct(graph, bytes, None, provider, options);
+    };
+    let load = |records| -> Result<Loaded, EngineError> {
+        let is_allowed = device::beside_others();
+        let session = open_on(provider, &taken, options, records)?;
+        drop(is_allowed);
+        let setup = device::Setup {
+            session,
+            input: graph.input.clone(),
+            output: graph.output.clone(),
+            size: graph.size,
+            batches: device::batches(options.batch, graph.batch),
+            memory: memory.clone(),
+            records,
+        };
+        let (lanes, dims) = device::start(setup, LANES)?;
+        let model = graph.model(graph.is_open().then_some(&dims[..]))?;
+        let engine = |lane| Engine {
+            way: Way::Device(lane),
+            model: model.clone(),
+        };
+        Ok(Loaded {
+            engines: lanes.into_iter().map(engine).collect(),
+            samples: Samples::Bytes,
+            provider,
+            passed_over: Vec::new(),
+            model: model.clone(),
+        })
+    };
+    // What the device cannot do by itself cannot be recorded.
+    let slower =
+        |error: EngineError| gst::warning!(CAT, "{} runs slower than it could: {error}", provider.name());
+    load(true)
+        .or_else(|error| {
+            slower(error);
+            load(false)
+        })
+        .or_else(|error| {
+            slower(error);
+            direct(graph, bytes, None, provider, options)
+        })
+}
+
+/// A session on this provider; `records` if its runs will be recorded.
+fn open_on(
+    provider: Provider,
+    bytes: &[u8],
+    options: &Options,
+    records: bool,
+) -> Result<Session, EngineError> {
     if !provider.is_built_in()? {
         return Err(EngineError::NoProvider(provider.name()));
     }
     let mut builder = configure(Session::builder(runtime::environment()?)?, options.threads)?;
-    if let Some(dispatch) = provider.dispatch(options.device, options.threads) {
+    if let Some(dispatch) = provider.dispatch(options.device, options.threads, records) {
         builder = builder
             .with_execution_providers([dispatch])
             .map_err(|error| EngineError::Provider(provider.name(), error.into()))?;
@@ -187,8 +317,15 @@ fn configure(builder: SessionBuilder, threads: usize) -> Result<SessionBuilder, 
 /// Colours of a picture.
 const PLANES: usize = 3;
 
-/// Room for one frame's input, of 3 × `height` × `width`, where ONNX Runtime likes it.
-pub fn row((width, height): (usize, usize)) -> Result<Tensor<f32>, EngineError> {
+/// Room for one frame's input, of 3 × `height` × `width`.
+pub fn row(size: (usize, usize), samples: Samples) -> Result<Row, EngineError> {
+    Ok(match samples {
+        Samples::Floats => Row::Floats(floats(size)?),
+        Samples::Bytes => Row::Bytes(vec![0; PLANES * size.0 * size.1]),
+    })
+}
+
+fn floats((width, height): (usize, usize)) -> Result<Tensor<f32>, ort::Error> {
     let mut row = Tensor::new(&Allocator::default(), [1, PLANES, height, width])?;
     row.extract_tensor_mut().1.fill(0.0);
     Ok(row)
@@ -204,15 +341,15 @@ fn size_of(row: &Tensor<f32>) -> (usize, usize) {
     (side(3).unwrap_or_default(), side(2).unwrap_or_default())
 }
 
-impl Engine {
+impl Direct {
     /// The first run makes room and, on accelerators, chooses kernels: better now than with the first frames.
     /// Gives the dimensions of the last run's output.
     fn warm_up(&mut self, size: (usize, usize), batch: usize) -> Result<Vec<usize>, EngineError> {
         let mut dims = Vec::new();
         let batches = if batch > 1 { &[batch, 1][..] } else { &[1] };
         for frames in batches {
-            let rows: Result<Vec<_>, _> = (0..*frames).map(|_| row(size)).collect();
-            let output = self.compute(&rows?)?;
+            let rows: Result<Vec<_>, _> = (0..*frames).map(|_| floats(size)).collect();
+            let output = self.compute(&rows?.iter().collect::<Vec<_>>())?;
             let shape = output.try_extract_tensor::<f32>()?.0;
             dims = shape
                 .iter()
@@ -222,12 +359,12 @@ impl Engine {
         Ok(dims)
     }
 
-    fn compute(&mut self, rows: &[Tensor<f32>]) -> Result<DynValue, EngineError> {
+    fn compute(&mut self, rows: &[&Tensor<f32>]) -> Result<DynValue, EngineError> {
         let size = self.batch.unwrap_or(rows.len());
         let value: SessionInputValue = match rows {
-            [row] if size == 1 => row.into(),
+            [row] if size == 1 => (*row).into(),
             rows => {
-                let (width, height) = rows.first().map_or((0, 0), size_of);
+                let (width, height) = rows.first().map_or((0, 0), |row| size_of(row));
                 let length = PLANES * height * width;
                 self.gathered.resize(size * length, 0.0);
                 for (row, room) in rows.iter().zip(self.gathered.chunks_exact_mut(length)) {
@@ -246,44 +383,80 @@ impl Engine {
 
 /// What the model said of a batch.
 pub struct Output {
-    value: DynValue,
+    values: Values,
     /// Of one frame.
     length: usize,
+}
+
+enum Values {
+    Own(DynValue),
+    Lent(Lent),
+}
+
+impl Values {
+    fn extract(&self) -> Result<(&[i64], &[f32]), ort::Error> {
+        match self {
+            Self::Own(value) => {
+                let (shape, values) = value.try_extract_tensor()?;
+                Ok((shape, values))
+            }
+            Self::Lent(lent) => lent.values().ok_or_else(|| ort::Error::new("no output")),
+        }
+    }
 }
 
 impl Output {
     /// The predictions of one frame.
     pub fn row(&self, index: usize) -> Result<&[f32], EngineError> {
-        let (_, values) = self.value.try_extract_tensor()?;
+        let (_, values) = self.values.extract()?;
         let row = values.chunks_exact(self.length).nth(index);
         row.ok_or_else(|| EngineError::Ort(ort::Error::new(format!("no row {index} in the output"))))
     }
 }
 
 impl Runner for Engine {
-    type Row = Tensor<f32>;
+    type Row = Row;
     type Output = Output;
 
-    fn run(&mut self, rows: &[Self::Row]) -> Result<Output, String> {
-        let value = self.compute(rows).map_err(|error| error.to_string())?;
-        let shape = value
-            .try_extract_tensor::<f32>()
-            .map_err(|error| error.to_string())?
-            .0;
-        let size = rows.first().map_or((0, 0), size_of);
-        let expected = self
-            .model
-            .as_ref()
-            .map_or([0; 2], |model| [model.predictions(size), 5 + model.classes]);
-        let [anchors, values] = expected;
-        if !holds(shape, rows.len(), expected) {
-            let (found, batch) = (&shape[..], rows.len());
+    fn run(&mut self, rows: &[Row]) -> Result<Output, String> {
+        let (values, size) = match &mut self.way {
+            Way::Direct(direct) => {
+                let floats: Vec<_> = rows.iter().filter_map(Row::floats).collect();
+                let size = floats.first().map_or((0, 0), |row| size_of(row));
+                let value = direct.compute(&floats).map_err(|error| error.to_string())?;
+                (Values::Own(value), size)
+            }
+            Way::Device(lane) => {
+                let bytes: Vec<_> = rows.iter().filter_map(Row::bytes).collect();
+                (Values::Lent(lane.run(&bytes)?), self.model.size)
+            }
+        };
+        let (shape, _) = values.extract().map_err(|error| error.to_string())?;
+        let [anchors, length] = [self.model.predictions(size), 5 + self.model.classes];
+        if !holds(shape, rows.len(), [anchors, length]) {
+            let batch = rows.len();
             return Err(format!(
-                "the model's output is {found:?} for a batch of {batch}; expected {anchors}×{values} for each frame"
+                "the model's output is {shape:?} for a batch of {batch}; expected {anchors}×{length} for each frame"
             ));
         }
-        let length = anchors * values;
-        Ok(Output { value, length })
+        let length = anchors * length;
+        Ok(Output { values, length })
+    }
+}
+
+impl Row {
+    fn floats(&self) -> Option<&Tensor<f32>> {
+        match self {
+            Self::Floats(row) => Some(row),
+            Self::Bytes(_) => None,
+        }
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(row) => Some(row),
+            Self::Floats(_) => None,
+        }
     }
 }
 
@@ -295,85 +468,4 @@ fn holds(shape: &[i64], rows: usize, expected: [usize; 2]) -> bool {
         .filter_map(|size| usize::try_from(*size).ok())
         .collect();
     matches!(sizes[..], [batch, anchors, values] if batch >= rows && [anchors, values] == expected)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_output_must_hold_every_frame() {
-        assert!(holds(&[2, 2100, 8], 2, [2100, 8]));
-        assert!(
-            holds(&[2, 2100, 8], 1, [2100, 8]),
-            "the last rows of a fixed batch may be empty"
-        );
-        assert!(!holds(&[1, 2100, 8], 2, [2100, 8]));
-        assert!(!holds(&[2, 2100, 9], 2, [2100, 8]));
-        assert!(!holds(&[2, 16800], 2, [2100, 8]));
-        assert!(!holds(&[-1, 2, 2100, 8], 3, [2100, 8]));
-    }
-
-    fn loaded(bytes: &[u8], shape: InputShape) -> (Engine, Model) {
-        let graph = Graph::parse(bytes, std::path::Path::new("head.onnx")).unwrap();
-        let options = Options {
-            provider: Provider::Cpu,
-            device: 0,
-            threads: 1,
-            batch: 1,
-            shape,
-        };
-        let Loaded { engine, model, .. } = load(&graph, bytes, &options).unwrap();
-        (engine, model)
-    }
-
-    /// What the model says of a picture with `height` rows that are not grey.
-    fn predicted(engine: &mut Engine, size: (usize, usize), height: usize) -> Vec<f32> {
-        let mut input = row(size).unwrap();
-        for (at, value) in input.extract_tensor_mut().1.iter_mut().enumerate() {
-            let (x, y) = (at % size.0, at / size.0 % size.1);
-            *value = if y < height { (x * y % 251) as f32 } else { 114.0 };
-        }
-        engine.run(&[input]).unwrap().row(0).unwrap().to_vec()
-    }
-
-    #[test]
-    fn a_picture_of_any_shape_is_inferred_without_its_padding() {
-        let head = crate::model::network::head();
-        let (mut whole, model) = loaded(&head, InputShape::Model);
-        assert_eq!(model.input_for((640, 270)), (64, 64));
-        let (mut free, model) = loaded(&head, InputShape::Picture);
-        assert_eq!(model.input_for((640, 270)), (64, 32));
-        assert_eq!(model.input_for((270, 640)), (32, 64));
-        let (before, after) = (
-            predicted(&mut whole, (64, 64), 27),
-            predicted(&mut free, (64, 32), 27),
-        );
-        // 8 × 4 cells of stride 8, 4 × 2 of 16, 2 × 1 of 32: the first half of each grid.
-        let grids = [(0, 32), (64, 8), (80, 2)];
-        let upper = grids
-            .map(|(first, cells)| &before[first * 7..][..cells * 7])
-            .concat();
-        assert_eq!(upper, after);
-        assert_eq!(predicted(&mut free, (32, 64), 64).len(), 42 * 7);
-        assert_eq!(predicted(&mut free, (64, 64), 27), before);
-    }
-
-    #[test]
-    fn a_model_that_knows_its_size_keeps_it() {
-        let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
-        for name in ["blobs.onnx", "blobs_decoded.onnx", "blobs_p6.onnx"] {
-            let bytes = std::fs::read(models.join(name)).unwrap();
-            let (mut engine, model) = loaded(&bytes, InputShape::Picture);
-            assert_eq!(
-                (model.is_free, model.input_for((640, 100))),
-                (false, model.size),
-                "{name}"
-            );
-            assert_eq!(
-                predicted(&mut engine, model.size, 9).len(),
-                model.anchors * (5 + model.classes)
-            );
-        }
-    }
 }

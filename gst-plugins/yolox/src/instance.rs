@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::batch::Batcher;
-use crate::engine::{self, Engine, EngineError, Loaded, Options};
+use crate::engine::{self, Engine, EngineError, Loaded, Normalisation, Options, Samples};
 use crate::model::{Graph, Model};
 use crate::provider::Provider;
 
@@ -45,6 +45,8 @@ impl Config {
         compare("intra-threads", &own.threads, &other.threads);
         compare("batch-size", &own.batch, &other.batch);
         compare("input-shape", &own.shape.name(), &other.shape.name());
+        let names = [own, other].map(|options| options.normalisation.name());
+        compare("normalisation", &names[0], &names[1]);
         differences.join(", ")
     }
 }
@@ -53,6 +55,8 @@ impl Config {
 pub struct Instance {
     config: Config,
     pub model: Model,
+    /// What a frame's input is made of.
+    pub samples: Samples,
     /// What the model runs on.
     pub provider: Provider,
     /// Why it does not run on each provider that `auto` would have taken rather.
@@ -64,18 +68,24 @@ impl Instance {
     fn load(config: &Config) -> Result<Arc<Self>, EngineError> {
         let (graph, bytes) = Graph::read(&config.model)?;
         let Loaded {
-            engine,
+            engines,
             model,
+            samples,
             provider,
             passed_over,
         } = engine::load(&graph, &bytes, &config.options)?;
         Ok(Arc::new(Self {
             config: config.clone(),
             model,
+            samples,
             provider,
             passed_over,
-            batcher: Batcher::new(engine, config.options.batch),
+            batcher: Batcher::new(engines, config.options.batch),
         }))
+    }
+
+    pub fn normalisation(&self) -> Normalisation {
+        self.config.options.normalisation
     }
 
     /// The instance of an id, loaded if nobody has it; without an id one of its own.
@@ -130,6 +140,7 @@ mod tests {
             threads: 1,
             batch,
             shape: InputShape::default(),
+            normalisation: Normalisation::default(),
         };
         Config {
             model: models.join(model),

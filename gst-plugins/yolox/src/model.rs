@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
+pub mod bytes;
 #[cfg(test)]
 pub mod network;
 mod onnx;

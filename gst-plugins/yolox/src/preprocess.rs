@@ -13,7 +13,7 @@ mod row;
 mod yuv;
 
 use fearless_simd::{Level, Simd, dispatch};
-use sightline_scaling::{self as scaling, Columns, Tap};
+use sightline_scaling::{self as scaling, Columns, Sample, Tap};
 
 pub use picture::{Chroma, Colour, Component, Layout, Picture, PictureError, Plane};
 pub use yuv::Coefficients;
@@ -21,7 +21,7 @@ pub use yuv::Coefficients;
 use row::{Line, Row};
 
 /// What surrounds the picture in the model's input.
-const PADDING: f32 = 114.0;
+const PADDING: i16 = 114;
 
 /// How a picture lies in the model's input: scaled by `ratio`, in the top left corner.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,18 +92,18 @@ impl Preprocessor {
     }
 
     /// Fills a tensor's padding. [`Self::fill`] leaves it alone, so once for each tensor is enough.
-    pub fn pad(&self, tensor: &mut [f32]) {
-        tensor.fill(PADDING);
+    pub fn pad<T: Sample>(&self, tensor: &mut [T]) {
+        tensor.fill(T::of(PADDING));
     }
 
-    /// Writes the picture into a tensor of 3 × height × width floats.
-    pub fn fill(&mut self, picture: &Picture, tensor: &mut [f32]) {
+    /// Writes the picture into a tensor of 3 × height × width bytes, or floats that are as whole.
+    pub fn fill<T: Sample>(&mut self, picture: &Picture, tensor: &mut [T]) {
         dispatch!(self.level, simd => self.fill_with(simd, picture, tensor));
     }
 
     /// Inlined, as all that it calls, so that it is compiled for the vector instructions of `simd`.
     #[inline(always)]
-    fn fill_with<S: Simd>(&mut self, simd: S, picture: &Picture, tensor: &mut [f32]) {
+    fn fill_with<S: Simd, T: Sample>(&mut self, simd: S, picture: &Picture, tensor: &mut [T]) {
         let (width, height) = self.input;
         debug_assert_eq!(tensor.len(), 3 * width * height);
         debug_assert_eq!(picture.layout, self.layout);
@@ -113,7 +113,7 @@ impl Preprocessor {
                 self.row.load(picture, y);
                 for (plane, bytes) in tensor.chunks_exact_mut(width * height).zip(self.row.channels()) {
                     for (out, byte) in plane[y * width..][..self.layout.width].iter_mut().zip(bytes) {
-                        *out = f32::from(*byte);
+                        *out = T::of(i16::from(*byte));
                     }
                 }
             }

@@ -51,7 +51,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let models = Models::new(args.folders.models.clone(), args.folders.model_dir.clone());
     let (models, default) = serve::with_default_model(models, &args.folders.model)?;
     pipeline
-        .fill_in_models(&models, &default.name)
+        .fill_in_models(&models, &default)
         .map_err(anyhow::Error::msg)?;
 
     let environment = serve::child_environment(args.redis.url()?, args.sharding.shards);

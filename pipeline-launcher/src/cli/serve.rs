@@ -84,7 +84,7 @@ pub async fn serve(args: ServeArgs, redis_url: String, shutdown: CancellationTok
     let workshop = Workshop {
         catalogue: Arc::clone(&catalogue),
         models: models.clone(),
-        default_model: default.name.clone(),
+        default_model: default.clone(),
         spares: Arc::clone(&spares),
         ports: Ports::new(args.udp_ports.clone()),
         public_ips: args.public_ip.clone(),
@@ -286,7 +286,7 @@ fn worker_plan(name: &str, args: &ServeArgs, catalogue: &Catalogue, common: &Com
         .resolve(&Params::new())
         .map_err(|errors| anyhow::anyhow!("{}", errors.join("; ")))?;
     pipeline
-        .fill_in_models(common.models, &common.default.name)
+        .fill_in_models(common.models, common.default)
         .map_err(anyhow::Error::msg)?;
     let streams = streams(&pipeline.launch, args.sharding.shards);
     Ok(Plan {

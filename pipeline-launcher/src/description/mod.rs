@@ -31,7 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sightline_protocol::rpc::{Params, PipelineInfo, PipelineKind};
 
-use crate::models::Models;
+use crate::models::{Model, Models};
 pub use params::{Param, ParamKind, ParamValue, Target};
 pub use parse::{draft, parse};
 pub use problem::{Problem, Severity};
@@ -301,8 +301,8 @@ pub struct Assignment {
 }
 
 impl Resolved {
-    /// Turns names of models into their files, and sets the label file beside each.
-    pub fn fill_in_models(&mut self, models: &Models, default: &str) -> Result<(), String> {
+    /// Turns names of models into their files, and sets the label file beside each. `default` is taken where none is named.
+    pub fn fill_in_models(&mut self, models: &Models, default: &Model) -> Result<(), String> {
         let elements = launch::elements(&self.launch);
         let mut labels = Vec::new();
         for assignment in self
@@ -310,12 +310,11 @@ impl Resolved {
             .iter_mut()
             .filter(|assignment| assignment.is_model)
         {
-            let name = if assignment.value.is_empty() {
-                default
+            let model = if assignment.value.is_empty() {
+                default.clone()
             } else {
-                &assignment.value
+                models.find(&assignment.value)?
             };
-            let model = models.find(name)?;
             assignment.value = model.path.display().to_string();
             assignment.is_model = false;
             let element = elements

@@ -26,7 +26,7 @@ use crate::description::Description;
 use crate::description::catalogue::Catalogue;
 use crate::media::Media;
 use crate::metrics;
-use crate::models::Models;
+use crate::models::{Model, Models};
 
 /// How long a session may take to make its offer, or its answer to the client's.
 const DESCRIBE: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ pub type Notify = mpsc::UnboundedSender<(String, Notice)>;
 pub struct Workshop {
     pub catalogue: Arc<Catalogue>,
     pub models: Models,
-    pub default_model: String,
+    pub default_model: Model,
     pub spares: Arc<Spares>,
     pub ports: Arc<Ports>,
     pub public_ips: Vec<std::net::IpAddr>,

@@ -86,7 +86,7 @@ fn present(batcher: &Arc<Batcher<Double>>, count: usize) -> Vec<Arc<Membership<D
 #[test]
 fn one_alone_never_waits() {
     for size in [1, 4] {
-        let batcher = Batcher::new(Double::default(), size);
+        let batcher = Batcher::new(vec![Double::default()], size);
         let member = batcher.join();
         let idle = batcher.join();
         assert_eq!(infer(&member, 21, LONG), Ok((42, 1)));
@@ -97,7 +97,7 @@ fn one_alone_never_waits() {
 
 #[test]
 fn a_batch_starts_when_all_are_there() {
-    let batcher = Batcher::new(Double::default(), 8);
+    let batcher = Batcher::new(vec![Double::default()], 8);
     let members = present(&batcher, 3);
     for round in 0..50 {
         let threads: Vec<_> = (0..3)
@@ -112,7 +112,7 @@ fn a_batch_starts_when_all_are_there() {
 #[test]
 fn a_batch_starts_when_it_is_full() {
     let (runner, open, start) = gated();
-    let batcher = Batcher::new(runner, 2);
+    let batcher = Batcher::new(vec![runner], 2);
     let members = present(&batcher, 5);
     let threads: Vec<_> = members.iter().map(|member| spawn(member, 1, LONG)).collect();
     assert_eq!(start.recv(), Ok(2));
@@ -133,7 +133,7 @@ fn a_batch_starts_when_it_is_full() {
 
 #[test]
 fn one_that_does_not_come_is_waited_for_once() {
-    let batcher = Batcher::new(Double::default(), 2);
+    let batcher = Batcher::new(vec![Double::default()], 2);
     let members = present(&batcher, 2);
     let start = Instant::now();
     let short = Duration::from_millis(30);
@@ -148,7 +148,7 @@ fn one_that_does_not_come_is_waited_for_once() {
 
 #[test]
 fn who_leaves_or_pauses_is_not_waited_for() {
-    let batcher = Batcher::new(Double::default(), 3);
+    let batcher = Batcher::new(vec![Double::default()], 3);
     let mut members = present(&batcher, 3);
     let thread = spawn(&members[0], 1, LONG);
     until("it waits", || waiting(&batcher) == 1);
@@ -159,7 +159,7 @@ fn who_leaves_or_pauses_is_not_waited_for() {
 
 #[test]
 fn who_does_not_play_is_not_waited_for() {
-    let batcher = Batcher::new(Double::default(), 2);
+    let batcher = Batcher::new(vec![Double::default()], 2);
     let members: Vec<_> = (0..2).map(|_| Arc::new(batcher.join())).collect();
     assert_eq!(infer(&members[0], 1, LONG), Ok((2, 1)));
     assert_eq!(
@@ -181,7 +181,7 @@ fn who_does_not_play_is_not_waited_for() {
 
 #[test]
 fn a_wait_is_cancelled_at_once_and_the_others_go_on() {
-    let batcher = Batcher::new(Double::default(), 3);
+    let batcher = Batcher::new(vec![Double::default()], 3);
     let members = present(&batcher, 3);
     let threads = [spawn(&members[0], 1, LONG), spawn(&members[1], 2, LONG)];
     until("both wait", || waiting(&batcher) == 2);
@@ -202,7 +202,7 @@ fn a_wait_is_cancelled_at_once_and_the_others_go_on() {
 #[test]
 fn a_frame_that_was_given_up_in_its_run_is_not_taken_for_the_next() {
     let (runner, open, start) = gated();
-    let batcher = Batcher::new(runner, 2);
+    let batcher = Batcher::new(vec![runner], 2);
     let members = present(&batcher, 2);
     let threads = [spawn(&members[0], 1, LONG), spawn(&members[1], 2, LONG)];
     assert_eq!(start.recv(), Ok(2));
@@ -223,7 +223,7 @@ fn a_frame_that_was_given_up_in_its_run_is_not_taken_for_the_next() {
 
 #[test]
 fn an_error_reaches_all_and_the_next_batch_runs() {
-    let batcher = Batcher::new(Double::default(), 2);
+    let batcher = Batcher::new(vec![Double::default()], 2);
     let members = present(&batcher, 2);
     for (row, reason) in [(-1, "no negative numbers"), (-2, "panicked")] {
         let threads = [spawn(&members[0], 1, LONG), spawn(&members[1], row, LONG)];
@@ -240,7 +240,7 @@ fn an_error_reaches_all_and_the_next_batch_runs() {
 
 #[test]
 fn many_threads_get_their_own() {
-    let batcher = Batcher::new(Double::default(), 4);
+    let batcher = Batcher::new(vec![Double::default()], 4);
     std::thread::scope(|scope| {
         for thread in 0..7 {
             let member = batcher.join();
@@ -255,4 +255,48 @@ fn many_threads_get_their_own() {
             });
         }
     });
+}
+
+#[test]
+fn a_second_runner_takes_the_next_batch_meanwhile() {
+    let (first, open_first, first_started) = gated();
+    let (second, open_second, second_started) = gated();
+    // The last is taken first.
+    let batcher = Batcher::new(vec![second, first], 2);
+    let members = present(&batcher, 4);
+    let mut threads: Vec<_> = (0..2).map(|row| spawn(&members[row], row as i64, LONG)).collect();
+    assert_eq!(first_started.recv_timeout(LONG / 2), Ok(2));
+    threads.extend((2..4).map(|row| spawn(&members[row], row as i64, LONG)));
+    assert_eq!(
+        second_started.recv_timeout(LONG / 2),
+        Ok(2),
+        "before the first has ended"
+    );
+    open_second.send(()).unwrap();
+    for (row, thread) in threads.drain(2..).enumerate() {
+        assert_eq!(thread.join().unwrap(), Ok((2 * (2 + row as i64), 2)));
+    }
+    open_first.send(()).unwrap();
+    for (row, thread) in threads.into_iter().enumerate() {
+        assert_eq!(thread.join().unwrap(), Ok((2 * row as i64, 2)));
+    }
+}
+
+#[test]
+fn what_a_full_batch_left_over_goes_to_a_second_runner() {
+    let (first, open_first, first_started) = gated();
+    let (second, open_second, second_started) = gated();
+    let batcher = Batcher::new(vec![second, first], 2);
+    let members = present(&batcher, 3);
+    let threads: Vec<_> = (0..3).map(|row| spawn(&members[row], row as i64, NONE)).collect();
+    let mut sizes = [&first_started, &second_started].map(|started| started.recv_timeout(LONG / 2).unwrap());
+    sizes.sort_unstable();
+    assert!(sizes == [1, 2] || sizes == [1, 1], "{sizes:?}");
+    for _ in 0..2 {
+        open_first.send(()).ok();
+        open_second.send(()).ok();
+    }
+    for (row, thread) in threads.into_iter().enumerate() {
+        assert_eq!(thread.join().unwrap().map(|(value, _)| value), Ok(2 * row as i64));
+    }
 }

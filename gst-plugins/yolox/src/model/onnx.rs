@@ -5,9 +5,11 @@ use prost::Message;
 
 /// `TensorProto.DataType`
 pub const FLOAT: i32 = 1;
+pub const UINT8: i32 = 2;
 pub const INT64: i32 = 7;
 
-/// `AttributeProto.AttributeType.INTS`
+/// `AttributeProto.AttributeType`
+pub const INT: i32 = 2;
 const INTS: i32 = 7;
 
 #[derive(Clone, Message)]

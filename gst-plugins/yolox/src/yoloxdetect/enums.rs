@@ -2,7 +2,7 @@
 
 use gst::glib;
 
-use crate::{detector, engine, postprocess, provider};
+use crate::{engine, postprocess, provider};
 
 /// Which objects hide each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
@@ -38,7 +38,7 @@ pub enum Normalisation {
     Legacy,
 }
 
-impl From<Normalisation> for detector::Normalisation {
+impl From<Normalisation> for engine::Normalisation {
     fn from(normalisation: Normalisation) -> Self {
         match normalisation {
             Normalisation::None => Self::None,

@@ -130,13 +130,8 @@ impl YoloxDetect {
             ));
         };
         let (config, labels) = (settings.config(model), settings.labels.clone());
-        let detector = Detector::load(
-            settings.instance_id(),
-            &config,
-            labels,
-            settings.normalisation.into(),
-        )
-        .map_err(|error| error_message(&error))?;
+        let detector =
+            Detector::load(settings.instance_id(), &config, labels).map_err(|error| error_message(&error))?;
         let filter = ClassFilter::new(settings.classes.clone(), detector.labels())
             .map_err(|error| error_message(&error.into()))?;
         let (path, facts, provider) = (config.model.display(), detector.model(), detector.provider());

@@ -80,6 +80,7 @@ impl Settings {
             threads: self.intra_threads as usize,
             batch: self.batch_size as usize,
             shape: self.input_shape.into(),
+            normalisation: self.normalisation.into(),
         };
         Config { model, options }
     }
