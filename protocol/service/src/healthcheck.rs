@@ -83,7 +83,9 @@ fn get_securely(address: SocketAddr, path: &str) -> std::io::Result<String> {
 
 fn exchange(mut stream: impl Read + Write, address: SocketAddr, path: &str) -> std::io::Result<String> {
     // HTTP/1.0: the answer ends with the connection, and comes in one piece.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    // In one piece, too: who answers what has come so far, and hangs up, would break the rest.
+    stream.write_all(request.as_bytes())?;
     stream.flush()?;
     let mut answer = Vec::new();
     match stream.take(LONGEST_ANSWER).read_to_end(&mut answer) {
