@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzing with libFuzzer, on stable Rust. `fuzz.sh replay`: each target once over its seeds and earlier findings, as
-# `make test` does. `fuzz.sh SECONDS [TARGET…]`: looks for new ones, guided by coverage; FUZZ_JOBS targets at a time.
+# `make test` does. `fuzz.sh SECONDS [TARGET…]`: looks for new ones, guided by coverage; FUZZ_JOBS targets at a time. An input may
+# take FUZZ_TIMEOUT seconds (5).
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$root"
@@ -57,7 +58,7 @@ one() { # SECONDS TARGET
     mkdir -p "$corpus" "fuzz/seeds/$target"
     seeds "$target" | xargs -r cp -t "$corpus"
     # A finding is left in fuzz/seeds: commit it with the repair.
-    "target/fuzz/$triple/debug/$target" "$corpus" -max_total_time="$secs" -timeout=5 -rss_limit_mb=2048 \
+    "target/fuzz/$triple/debug/$target" "$corpus" -max_total_time="$secs" -timeout="${FUZZ_TIMEOUT:-5}" -rss_limit_mb=2048 \
         -max_len=65536 -print_final_stats=1 -artifact_prefix="fuzz/seeds/$target/" 2>"target/fuzz/$target.log" ||
         { tail -n 40 "target/fuzz/$target.log"; die "$target: see the file in fuzz/seeds/$target"; }
     sed -n "s/^stat::/$target: /p" "target/fuzz/$target.log" | grep -E 'number_of_executed_units|new_units_added'

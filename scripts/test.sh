@@ -50,7 +50,8 @@ fuzz() {
     say "Fuzz targets: seeds and earlier findings"
     # CI looks for new findings too; that begins with the old ones.
     if [ -n "${CI:-}" ]; then
-        FUZZ_JOBS=3 scripts/fuzz.sh "${FUZZ_SECONDS:-60}"
+        # Beside the others a target may have to wait for a processor.
+        FUZZ_JOBS=3 FUZZ_TIMEOUT=60 scripts/fuzz.sh "${FUZZ_SECONDS:-60}"
     else
         scripts/fuzz.sh replay
     fi
