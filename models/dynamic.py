@@ -11,15 +11,13 @@ from pathlib import Path
 
 import onnx
 from onnx import numpy_helper
+from resize import ends
 
 
 def free_batch(model):
     """Leaves the number of pictures open; ValueError says why it cannot be done."""
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    values = [*(value for value in model.graph.input if value.name not in weights), *model.graph.output]
-    if len(values) != 2:
-        raise ValueError(f"{len(values)} inputs and outputs: YOLOX has one of each")
-    for value in values:
+    for value in ends(model):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     del model.graph.value_info[:]  # the sizes inside
     # Nothing else in an export knows the number.
@@ -30,17 +28,21 @@ def free_batch(model):
     onnx.checker.check_model(model, full_check=True)
 
 
+def convert(source, target):
+    model = onnx.load(source)
+    free_batch(model)
+    onnx.save(model, target)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     options = parser.parse_args()
     try:
-        model = onnx.load(options.source)
-        free_batch(model)
+        convert(options.source, options.target)
     except (OSError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         sys.exit(f"error: {options.source}: {error}")
-    onnx.save(model, options.target)
 
 
 if __name__ == "__main__":

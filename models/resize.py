@@ -21,16 +21,22 @@ def cells(width, height, strides=STRIDES):
     return sum((width // stride) * (height // stride) for stride in strides)
 
 
+def ends(model):
+    """A model's only input and its only output; ValueError if it has others."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise ValueError(f"{len(inputs)} inputs and {len(model.graph.output)} outputs: YOLOX has one of each")
+    return inputs[0], model.graph.output[0]
+
+
 def resize(model, width, height):
     """Changes a model's input to width × height pixels; ValueError says why it cannot be done."""
     if width % STRIDES[-1] or height % STRIDES[-1]:
         raise ValueError(f"{width}×{height}: width and height must be multiples of {STRIDES[-1]}")
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise ValueError(f"{len(inputs)} inputs and {len(graph.output)} outputs: YOLOX has one of each")
-    before, after = (value.type.tensor_type.shape.dim for value in (inputs[0], graph.output[0]))
+    before, after = (value.type.tensor_type.shape.dim for value in ends(model))
     if len(before) != 4 or len(after) != 3 or after[1].dim_value != cells(before[3].dim_value, before[2].dim_value):
         raise ValueError("the input is not 1×3×height×width, or the output not one prediction for each of the grids' cells")
     if any(node.op_type == "Exp" for node in graph.node):

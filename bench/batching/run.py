@@ -16,8 +16,6 @@ import sys
 import tempfile
 import time
 
-import onnx
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "models"))
 import dynamic  # noqa: E402
@@ -77,9 +75,7 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = pathlib.Path(folder) / "yolox_nano_dynamic.onnx"
-        loaded = onnx.load(DATA / "models/yolox_nano.onnx")
-        dynamic.free_batch(loaded)
-        onnx.save(loaded, model)
+        dynamic.convert(DATA / "models/yolox_nano.onnx", model)
         env = os.environ | {
             "GST_PLUGIN_PATH": str(arguments.programs),
             "GST_REGISTRY": str(pathlib.Path(folder) / "registry.bin"),

@@ -87,9 +87,8 @@ def main(model):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         single, half = folder / "single.onnx", folder / "half.onnx"
-        loaded = onnx.load(model)
-        dynamic.free_batch(loaded)
-        onnx.save(loaded, single)
+        dynamic.convert(model, single)
+        loaded = onnx.load(single)
         size = [side.dim_value for side in loaded.graph.input[0].type.tensor_type.shape.dim[2:]]
         onnx.save(convert_float_to_float16(loaded, keep_io_types=True, disable_shape_infer=True), half)
         cuda = lambda file, **more: session(file, "CUDAExecutionProvider", **more)

@@ -6,7 +6,6 @@ package, `onnx`, `pillow` and `redis` in this Python. `make bench` leaves it out
 """
 
 import contextlib
-import io
 import json
 import os
 import pathlib
@@ -18,13 +17,10 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path += [str(HERE.parent / "redis"), str(HERE.parents[1] / "models")]
 
-import onnx  # noqa: E402
-from PIL import Image  # noqa: E402
-
 import dynamic  # noqa: E402
 import report  # noqa: E402
 import system  # noqa: E402
-from workers import answered, fill  # noqa: E402
+from workers import answered, entry, fill, pictures  # noqa: E402
 
 # (Processes, elements that share a model in each, frames in a batch.)
 WORKERS = ((1, 1, 1), (1, 2, 1), (1, 8, 4), (1, 32, 16), (2, 32, 16), (1, 128, 64))
@@ -46,15 +42,6 @@ def description(elements, batch, provider):
         f'[params.model]\ntype = "model"\ntarget = [{targets}]\n[worker]\nreplicas = 0\n'
         f"[pipeline]\nlaunch = '''{branches}\n'''\n"
     )
-
-
-def jpegs():
-    encoded = []
-    for path in sorted((system.DATA / "coco-tiny/images").glob("*.jpg")):
-        buffer = io.BytesIO()
-        Image.open(path).convert("RGB").resize(SIZE).save(buffer, "JPEG", quality=85)
-        encoded.append(buffer.getvalue())
-    return encoded
 
 
 @contextlib.contextmanager
@@ -90,40 +77,31 @@ def workers(options, server, folder, processes, elements, batch):
 
 def throughput(options, client, started):
     """Frames a second, processor milliseconds for each, and the stages' medians."""
-    count = options.frames
-    fill(client, options.jpegs, count)
-    cpu = lambda: sum(children(process.pid) for process in started)
-    (begin, first), used = answered(client), cpu()
+    fill(client, options.jpegs, options.frames)
+    (begin, first), used = answered(client), cpu_seconds(started)
     time.sleep(options.seconds)
-    (end, last), used = answered(client), cpu() - used
+    (end, last), used = answered(client), cpu_seconds(started) - used
     left = client.xlen("images")
-    stages = quantiles([entry for _, entry in client.xrevrange("predictions", count=1000)], (0.5,))
+    stages = medians([entry for _, entry in client.xrevrange("predictions", count=1000)])
     # Not deleted: the consumer group would go too.
     client.xtrim("images", maxlen=0, approximate=False)
     if last == first:
         raise SystemExit("nothing was answered")
     return {
         "frames_a_second": round((last - first) / (end - begin)), "cpu_ms_a_frame": round(used / (last - first) * 1000, 3),
-        "ran_dry": left == 0, "median_us": {stage: values[0] for stage, values in stages.items()},
+        "ran_dry": left == 0, "median_us": stages,
     }  # fmt: skip
 
 
-def children(pid):
-    """Processor seconds of a process and those below it."""
-    own = system.cpu_seconds(pid)
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            own += children(int(child))
-    return own
+def cpu_seconds(started):
+    """Processor seconds of processes and those below them."""
+    return sum(system.cpu_seconds(pid) for process in started for pid in {process.pid, *system.children(process.pid)})
 
 
-def quantiles(entries, shares):
-    found = {}
-    for stage in STAGES:
-        values = sorted(int(entry[f"{stage}_us".encode()]) for entry in entries if f"{stage}_us".encode() in entry)
-        if values:
-            found[stage] = [values[min(int(share * len(values)), len(values) - 1)] for share in shares]
-    return found
+def medians(entries):
+    """{stage: microseconds} of predictions."""
+    fields = {stage: f"{stage}_us".encode() for stage in STAGES}
+    return {stage: report.quantile([int(entry[field]) for entry in entries], 0.5) for stage, field in fields.items()}
 
 
 def latency(options, client, rate):
@@ -136,22 +114,18 @@ def latency(options, client, rate):
         due = min(int((now - begin) * rate), int(options.seconds * rate))
         with client.pipeline(transaction=False) as batch:
             for number in range(sent, due):
-                micros = int(time.time() * 1e6)
-                batch.xadd("images", {
-                    "participantId": f"session{number % sessions}", "timestamp": number, "v": 1, "seq": number,
-                    "captured": micros, "expires": micros + 1_000_000, "img": options.jpegs[number % len(options.jpegs)],
-                })  # fmt: skip
+                picture = options.jpegs[number % len(options.jpegs)]
+                batch.xadd("images", entry(f"session{number % sessions}", number, picture, lives=1))
             batch.execute()
         sent = max(sent, due)
         for _, entries in client.xread({"predictions": last}, count=1000) or []:
-            for last, entry in entries:
-                if entry[b"participantId"].startswith(b"session"):
+            for last, answer in entries:
+                if answer[b"participantId"].startswith(b"session"):
                     # An entry's name begins with the milliseconds in which Redis took it.
-                    answers.append(int(last.split(b"-")[0]) - int(entry[b"captured"]) / 1000)
+                    answers.append(int(last.split(b"-")[0]) - int(answer[b"captured"]) / 1000)
         time.sleep(0.002)
-    answers.sort()
-    share = lambda part: round(answers[min(int(part * len(answers)), len(answers) - 1)], 1) if answers else None
-    return {"frames_a_second": rate, "answered": round(len(answers) / max(sent, 1), 4), "p50_ms": share(0.5), "p95_ms": share(0.95), "p99_ms": share(0.99)}
+    shares = {f"p{percent}_ms": report.quantile(answers, percent / 100) for percent in (50, 95, 99)}
+    return {"frames_a_second": rate, "answered": round(len(answers) / max(sent, 1), 4), **shares}
 
 
 def card():
@@ -184,10 +158,8 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         folder.chmod(0o755)
-        options.dynamic, options.jpegs = folder / "yolox_nano_dynamic.onnx", jpegs()
-        loaded = onnx.load(model)
-        dynamic.free_batch(loaded)
-        onnx.save(loaded, options.dynamic)
+        options.dynamic, options.jpegs = folder / "yolox_nano_dynamic.onnx", pictures(SIZE)
+        dynamic.convert(model, options.dynamic)
         with system.Redis(folder, maxmemory="16gb") as server:
             for processes, elements, batch in [WORKERS[index] for index in options.workers]:
                 row = {"processes": processes, "elements": elements, "batch": batch}

@@ -9,15 +9,18 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "bench/redis"))
+from system import children, free_port  # noqa: E402
+
 PIPELINE = """schema = 1
 name = "steady"
 kind = "source"
@@ -25,26 +28,6 @@ summary = "a moving test picture"
 [pipeline]
 launch = 'videotestsrc is-live=true ! video/x-raw,framerate=30/1 ! fakesink'
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def children(pid):
-    """Processes below that one, at any depth."""
-    parents = {}
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-        except (OSError, IndexError):
-            pass  # It has just ended.
-    found = {pid}
-    while grown := {child for child, parent in parents.items() if parent in found} - found:
-        found |= grown
-    return found - {pid}
 
 
 def holdings(pid, redis):

@@ -6,7 +6,6 @@ All stay started and wait; only those whose turn it is get pictures. What counts
 """
 
 import contextlib
-import io
 import statistics
 import sys
 import tempfile
@@ -14,29 +13,17 @@ import time
 from pathlib import Path
 
 import onnxruntime
-from PIL import Image
 
 import bench
 import figures
 from bench import report, system
-from workers import answered, fill
+from workers import answered, fill, pictures
 
 # A camera's pictures come to Sightline's workers in the last of these sizes: sessions scale them to the model's input.
 SIZES = {"640x480": (640, 480), "1280x720": (1280, 720), "416x312": (416, 312)}
-QUALITY = 85
 WARM_UP = 40
 # Databases of one Redis: who waits for pictures in which.
 SIGHTLINE, V1_DEFAULT, V1_TWO = 0, 1, 2
-
-
-def pictures(size):
-    """The pictures of COCO at hand as JPEGs of that size, as a camera would send them."""
-    encoded = []
-    for path in sorted(bench.PICTURES.glob("*.jpg")):
-        buffer = io.BytesIO()
-        Image.open(path).convert("RGB").resize(size).save(buffer, "JPEG", quality=QUALITY)
-        encoded.append(buffer.getvalue())
-    return encoded
 
 
 def rate(client, workers, jpegs, seconds, most):

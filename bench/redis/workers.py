@@ -6,23 +6,42 @@ In turn one worker and two; the ratio within each round counts.
 """
 
 import contextlib
+import io
 import statistics
 import time
 
 import report
-from system import Redis, System, cpu_seconds, wait_for, workplace
+from PIL import Image
+from system import DATA, Redis, System, cpu_seconds, wait_for, workplace
 
 EXPIRES = 4_000_000_000_000_000
+QUALITY = 85
+
+
+def pictures(size):
+    """The pictures of COCO at hand as JPEGs of that size, as a camera would send them."""
+    encoded = []
+    for path in sorted((DATA / "coco-tiny/images").glob("*.jpg")):
+        buffer = io.BytesIO()
+        Image.open(path).convert("RGB").resize(size).save(buffer, "JPEG", quality=QUALITY)
+        encoded.append(buffer.getvalue())
+    return encoded
+
+
+def entry(session, seq, picture, lives=None):
+    """A frame as `redisstreamsink` writes it; it lives for so many seconds."""
+    now = int(time.time() * 1e6)
+    return {
+        "participantId": session, "timestamp": seq, "v": 1, "seq": seq,
+        "captured": now, "expires": now + int(lives * 1e6) if lives else EXPIRES, "img": picture,
+    }  # fmt: skip
 
 
 def fill(client, pictures, count):
-    """Frames as `redisstreamsink` writes them, of one session."""
+    """Frames of one session, which do not expire."""
     with client.pipeline(transaction=False) as batch:
         for seq in range(count):
-            batch.xadd("images", {
-                "participantId": "filled", "timestamp": seq, "v": 1, "seq": seq,
-                "captured": int(time.time() * 1e6), "expires": EXPIRES, "img": pictures[seq % len(pictures)],
-            })  # fmt: skip
+            batch.xadd("images", entry("filled", seq, pictures[seq % len(pictures)]))
             if seq % 50 == 49:
                 batch.execute()
         batch.execute()

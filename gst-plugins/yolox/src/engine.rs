@@ -331,6 +331,12 @@ fn floats((width, height): (usize, usize)) -> Result<Tensor<f32>, ort::Error> {
     Ok(row)
 }
 
+/// The sizes of a tensor's dimensions.
+fn sizes_of(shape: &[i64]) -> Vec<usize> {
+    let sizes = shape.iter().filter_map(|size| usize::try_from(*size).ok());
+    sizes.collect()
+}
+
 /// Width and height of a frame's input.
 fn size_of(row: &Tensor<f32>) -> (usize, usize) {
     let side = |index: usize| {
@@ -350,11 +356,7 @@ impl Direct {
         for frames in batches {
             let rows: Result<Vec<_>, _> = (0..*frames).map(|_| floats(size)).collect();
             let output = self.compute(&rows?.iter().collect::<Vec<_>>())?;
-            let shape = output.try_extract_tensor::<f32>()?.0;
-            dims = shape
-                .iter()
-                .filter_map(|size| usize::try_from(*size).ok())
-                .collect();
+            dims = sizes_of(output.try_extract_tensor::<f32>()?.0);
         }
         Ok(dims)
     }
@@ -463,9 +465,5 @@ impl Row {
 /// Whether an output of this shape holds `expected` values for each of `rows` frames. A graph may say one thing and
 /// do another.
 fn holds(shape: &[i64], rows: usize, expected: [usize; 2]) -> bool {
-    let sizes: Vec<_> = shape
-        .iter()
-        .filter_map(|size| usize::try_from(*size).ok())
-        .collect();
-    matches!(sizes[..], [batch, anchors, values] if batch >= rows && [anchors, values] == expected)
+    matches!(sizes_of(shape)[..], [batch, anchors, values] if batch >= rows && [anchors, values] == expected)
 }

@@ -306,6 +306,14 @@ impl GraphProto {
         self.input.iter().filter(|input| !is_weight(input)).collect()
     }
 
+    /// The name of the only input.
+    fn only_input(&self) -> Option<String> {
+        match self.inputs()[..] {
+            [input] => Some(input.name().to_owned()),
+            _ => None,
+        }
+    }
+
     /// The only input and the only output.
     fn ends<'a>(
         &'a self,

@@ -70,9 +70,7 @@ impl Provider {
         // Else ONNX Runtime would quietly use the CPU instead.
         Some(dispatch.error_on_failure())
     }
-}
 
-impl Provider {
     /// Memory that frames have to be brought to; none if it takes them where they are.
     ///
     /// TensorRT has the same, but there it was never tried.
@@ -86,7 +84,7 @@ impl Provider {
 }
 
 /// A device's number as ONNX Runtime wants it.
-pub fn device_id(device: u32) -> i32 {
+fn device_id(device: u32) -> i32 {
     i32::try_from(device).unwrap_or(i32::MAX)
 }
 

@@ -15,7 +15,7 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, NoSelectedOutputs, RunOptions, Session, SessionInputValue};
 use ort::value::Tensor;
 
-use super::{EngineError, PLANES};
+use super::{EngineError, PLANES, sizes_of};
 use crate::CAT;
 
 /// A size of a batch is at most this many times the next smaller.
@@ -211,18 +211,23 @@ impl Setup {
         Allocator::new(&self.session, memory)
     }
 
+    fn on_device(&self) -> Result<Allocator, ort::Error> {
+        self.allocator(&self.memory.device, MemoryType::Default)
+    }
+
+    /// Of the host.
+    fn page_locked(&self) -> Result<Allocator, ort::Error> {
+        self.allocator(&self.memory.host, MemoryType::CPUOutput)
+    }
+
     /// Memory of the host for inputs: where the device reaches it by itself, if it does.
     fn for_inputs(&self) -> Allocator {
-        let pinned = || {
-            let host = self.allocator(&self.memory.host, MemoryType::CPUOutput)?;
-            self.check(&host, |there| {
-                let mut back = Tensor::new(&Allocator::default(), [1_usize])?;
-                there.copy_into(&mut back)?;
-                Ok(back)
-            })?;
+        let page_locked = || {
+            let host = self.page_locked()?;
+            self.check(&host, |there| copy(there, &Allocator::default()))?;
             Ok(host)
         };
-        pinned().unwrap_or_else(|error: ort::Error| {
+        page_locked().unwrap_or_else(|error: ort::Error| {
             gst::info!(CAT, "inputs are not page-locked, so copies take longer: {error}");
             Allocator::default()
         })
@@ -230,13 +235,9 @@ impl Setup {
 
     /// Memory of the host for outputs, likewise.
     fn for_outputs(&self) -> Outputs {
-        let pinned = || {
-            let host = self.allocator(&self.memory.host, MemoryType::CPUOutput)?;
-            self.check(&Allocator::default(), |there| {
-                let mut back = Tensor::new(&host, [1_usize])?;
-                there.copy_into(&mut back)?;
-                Ok(back)
-            })?;
+        let reused = || {
+            let host = self.page_locked()?;
+            self.check(&Allocator::default(), |there| copy(there, &host))?;
             Ok(Outputs::Reused(host))
         };
         // ONNX Runtime 1.31 does not copy from CUDA to memory that is there already.
@@ -245,7 +246,7 @@ impl Setup {
             self.check(&Allocator::default(), |there| there.to(device.clone(), id))?;
             Ok(Outputs::New(device, id))
         };
-        pinned()
+        reused()
             .or_else(|_: ort::Error| new())
             .unwrap_or_else(|error: ort::Error| {
                 gst::info!(CAT, "outputs are not page-locked, so copies take longer: {error}");
@@ -259,11 +260,10 @@ impl Setup {
         host: &Allocator,
         back: impl Fn(&Tensor<u8>) -> Result<Tensor<u8>, ort::Error>,
     ) -> Result<(), ort::Error> {
-        let device = self.allocator(&self.memory.device, MemoryType::Default)?;
+        let device = self.on_device()?;
         let mut here = Tensor::<u8>::new(host, [1_usize])?;
         here.extract_tensor_mut().1.fill(0x5a);
-        let mut there = Tensor::<u8>::new(&device, [1_usize])?;
-        here.copy_into(&mut there)?;
+        let there = copy(&here, &device)?;
         let is_same = back(&there)?.extract_tensor().1 == here.extract_tensor().1;
         is_same
             .then_some(())
@@ -277,7 +277,7 @@ impl Setup {
 
     /// Makes ready to record a run of so many frames; `dims` are those of an output.
     fn record(&self, frames: usize, dims: &[usize]) -> Result<Recorded, ort::Error> {
-        let device = self.allocator(&self.memory.device, MemoryType::Default)?;
+        let device = self.on_device()?;
         let (width, height) = self.size;
         let dims: Vec<_> = [frames].into_iter().chain(dims.iter().skip(1).copied()).collect();
         let input = Tensor::<u8>::new(&device, [frames, PLANES, height, width])?;
@@ -306,6 +306,13 @@ impl Setup {
         let output = output.ok_or_else(|| ort::Error::new(format!("no output {}", self.output)))?;
         output.downcast()
     }
+}
+
+/// A single byte, in memory that is there.
+fn copy(byte: &Tensor<u8>, to: &Allocator) -> Result<Tensor<u8>, ort::Error> {
+    let mut copied = Tensor::new(to, [1_usize])?;
+    byte.copy_into(&mut copied)?;
+    Ok(copied)
 }
 
 /// Where the host gets outputs.
@@ -346,8 +353,7 @@ impl Device {
         let mut recorded = Vec::new();
         for frames in setup.batches.clone() {
             let output = setup.run(&setup.blank(frames)?)?;
-            let sizes = output.shape().iter();
-            dims = sizes.filter_map(|size| usize::try_from(*size).ok()).collect();
+            dims = sizes_of(output.shape());
             if setup.records {
                 recorded.push(setup.record(frames, &dims)?);
             }

@@ -9,30 +9,20 @@ const AS_FLOATS: &str = "sightline/floats";
 
 /// The model that `bytes` hold, with bytes for input, which it makes floats of; nothing if it has what we do not know.
 pub fn taken(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut model = ModelProto::decode(bytes).ok()?;
-    if model.encoded_len() != bytes.len() {
-        return None;
-    }
+    let mut model = ModelProto::known(bytes)?;
     let graph = model.graph.as_mut()?;
-    let [name] = &graph
-        .inputs()
-        .iter()
-        .map(|input| input.name().to_owned())
-        .collect::<Vec<_>>()[..]
-    else {
-        return None;
-    };
+    let name = graph.only_input()?;
     let input = graph.input.iter_mut().find(|value| value.name() == name)?;
     let tensor = input.r#type.as_mut()?.tensor_type.as_mut()?;
     if tensor.elem_type.replace(UINT8) != Some(FLOAT) {
         return None;
     }
     for input in graph.node.iter_mut().flat_map(|node| &mut node.input) {
-        if input == name {
+        if *input == name {
             AS_FLOATS.clone_into(input);
         }
     }
-    let mut cast = NodeProto::new("Cast", vec![name.clone()], AS_FLOATS.to_owned());
+    let mut cast = NodeProto::new("Cast", vec![name], AS_FLOATS.to_owned());
     cast.attribute.push(AttributeProto {
         name: Some("to".into()),
         i: Some(FLOAT.into()),

@@ -173,6 +173,15 @@ pub struct DimensionProto {
     pub dim_param: Option<String>,
 }
 
+impl ModelProto {
+    /// A model of which all is known here, so that nothing is lost when it is written again.
+    pub fn known(bytes: &[u8]) -> Option<Self> {
+        Self::decode(bytes)
+            .ok()
+            .filter(|model| model.encoded_len() == bytes.len())
+    }
+}
+
 impl ValueInfoProto {
     fn tensor(&self) -> Option<&TensorTypeProto> {
         self.r#type.as_ref()?.tensor_type.as_ref()

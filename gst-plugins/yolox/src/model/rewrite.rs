@@ -29,10 +29,7 @@ pub const RULES: &[(&str, Rule)] = &[
 
 /// The model that `bytes` hold, rewritten; nothing if there is nothing to gain, or if it has what we do not know.
 pub fn faster(bytes: &[u8], rules: &[(&str, Rule)]) -> Option<Vec<u8>> {
-    let mut model = ModelProto::decode(bytes).ok()?;
-    if model.encoded_len() != bytes.len() {
-        return None;
-    }
+    let mut model = ModelProto::known(bytes)?;
     let mut editor = Editor::new(model.graph.take()?);
     let mut changes = 0;
     for (_, rule) in rules {

@@ -10,17 +10,10 @@ use super::onnx::{DimensionProto, GraphProto, ModelProto, NodeProto, TensorProto
 /// The model that `bytes` hold, with the size of its input and the number of its predictions left open; nothing if it has what
 /// we do not know. Whether it then runs, only a run shows.
 pub fn free(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut model = ModelProto::decode(bytes).ok()?;
-    if model.encoded_len() != bytes.len() {
-        return None;
-    }
+    let mut model = ModelProto::known(bytes)?;
     let graph = model.graph.as_mut()?;
-    let inputs: Vec<_> = graph
-        .inputs()
-        .iter()
-        .map(|input| input.name().to_owned())
-        .collect();
-    let ([input], [output]) = (&inputs[..], &mut graph.output[..]) else {
+    let input = graph.only_input()?;
+    let [output] = &mut graph.output[..] else {
         return None;
     };
     open(output, &[(1, "predictions")])?;
