@@ -20,16 +20,18 @@ pub use colour::Colour;
 pub use picture::{Layout, Picture, PictureError, Plane};
 
 use colour::Mix;
-use dct::Quantiser;
-use huffman::{Bits, Codes, LONGEST_BLOCK};
+use dct::{Block, Quantiser};
+use huffman::{Coded, Codes};
 use strip::Strip;
 
 /// Samples in width and height of what is coded together: four blocks of luma, and one of each colour difference.
 const UNIT: usize = 16;
 /// Samples in width and height of a block.
 const BLOCK: usize = 8;
+/// Pairs of blocks of a unit: luma's upper ones and its lower ones, and those of both colour differences.
+const PAIRS: usize = 3;
 /// The component of each block of a unit, and its tables: luma's, and those of both colour differences.
-const BLOCKS: [(usize, usize); 6] = [(0, 0), (0, 0), (0, 0), (0, 0), (1, 1), (2, 1)];
+const BLOCKS: [(usize, usize); 2 * PAIRS] = [(0, 0), (0, 0), (0, 0), (0, 0), (1, 1), (2, 1)];
 
 /// Encodes pictures of one layout as JPEGs of one size.
 pub struct Encoder {
@@ -42,7 +44,10 @@ pub struct Encoder {
     codes: [Codes; 2],
     mix: Option<Mix>,
     strip: Strip,
-    /// The last JPEG, and room for longer ones.
+    /// The strip, transformed.
+    blocks: Vec<Block>,
+    coded: Coded,
+    /// The last JPEG.
     jpeg: Vec<u8>,
 }
 
@@ -65,6 +70,8 @@ impl Encoder {
             codes: [0, 1].map(|index| Codes::new(&header::CODES[index])),
             mix: Mix::new(colour),
             strip: Strip::new(level, layout, (size.0.into(), size.1.into())),
+            blocks: vec![Block::EMPTY; usize::from(size.0).div_ceil(UNIT) * BLOCKS.len()],
+            coded: Coded::default(),
             jpeg: header,
         }
     }
@@ -76,33 +83,32 @@ impl Encoder {
 
     /// The picture as JPEG. Panics if it has another layout.
     pub fn encode(&mut self, picture: &Picture) -> &[u8] {
-        let length = dispatch!(self.level, simd => self.encode_with(simd, picture));
-        &self.jpeg[..length]
+        self.strip.start();
+        self.coded.start();
+        let mut last = [0; 3];
+        for row in 0..self.size.1.div_ceil(UNIT) {
+            // Apart, so that each keeps its numbers in registers.
+            dispatch!(self.level, simd => self.transform(simd, picture, row));
+            dispatch!(self.level, _ => self.coded.blocks(&self.blocks, BLOCKS, &mut last, &self.codes));
+        }
+        self.jpeg.truncate(self.header);
+        self.coded.finish(&mut self.jpeg);
+        &self.jpeg
     }
 
-    /// Inlined, as all that it calls, so that it is compiled for the vector instructions of `simd`.
+    /// Scales and transforms the `row`th strip. Inlined, as all that it calls, so that it is compiled for the vector instructions
+    /// of `simd`.
     #[inline(always)]
-    fn encode_with<S: Simd>(&mut self, simd: S, picture: &Picture) -> usize {
-        self.strip.start();
-        let (mut bits, mut last) = (Bits::after(self.header), [0; 3]);
-        for row in 0..self.size.1.div_ceil(UNIT) {
-            self.strip.load(simd, picture, row);
-            if let Some(mix) = &self.mix {
-                mix.apply(self.strip.units_mut());
-            }
-            let units = self.strip.units();
-            let needs = bits.at() + (units.len() * BLOCKS.len() + 1) * LONGEST_BLOCK;
-            if self.jpeg.len() < needs {
-                self.jpeg.resize(needs, 0);
-            }
-            for unit in units {
-                for (samples, (component, table)) in unit.iter().zip(BLOCKS) {
-                    let block = self.quantisers[table].transform(simd, samples);
-                    bits.block(&mut self.jpeg, &block, &mut last[component], &self.codes[table]);
-                }
-            }
+    fn transform<S: Simd>(&mut self, simd: S, picture: &Picture, row: usize) {
+        self.strip.load(simd, picture, row);
+        if let Some(mix) = &self.mix {
+            mix.apply(self.strip.units_mut());
         }
-        bits.finish(&mut self.jpeg)
+        let pairs = self.strip.units().as_flattened();
+        for (index, (samples, blocks)) in pairs.iter().zip(self.blocks.as_chunks_mut().0).enumerate() {
+            let differences = index % PAIRS == PAIRS - 1;
+            self.quantisers[usize::from(differences)].transform(simd, samples, blocks);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a picture's samples to a JPEG's, which are of full range and of BT.601's matrix (JFIF 1.02).
 
+use super::BLOCK;
 use super::strip::Unit;
 
 /// What a picture's samples mean.
@@ -55,6 +56,8 @@ pub(super) struct Levels {
 /// Bits behind the point of what colour differences are multiplied with.
 const BITS: u32 = 14;
 const HALF: i32 = 1 << (BITS - 1);
+/// A colour difference of 0 as sample, in quarters.
+const MIDDLE: i16 = 4 * 128;
 
 /// How another matrix's samples become BT.601's: luma gains something of both colour differences, and these mix.
 pub(super) struct Mix {
@@ -87,19 +90,20 @@ impl Mix {
 
     #[inline(always)]
     pub(super) fn apply(&self, units: &mut [Unit]) {
-        for [luma @ .., blue, red] in units {
-            for (y, (blue, red)) in blue.iter_mut().zip(red).enumerate() {
-                for (x, (blue, red)) in blue.iter_mut().zip(red).enumerate() {
+        for [upper, lower, differences] in units {
+            for (y, row) in differences.iter_mut().enumerate() {
+                let (blues, reds) = row.split_at_mut(BLOCK);
+                for (x, (blue, red)) in blues.iter_mut().zip(reds).enumerate() {
                     let more = mixed(self.luma, *blue, *red);
                     // Four samples of luma lie around one of the differences.
-                    let block = &mut luma[y / 4 * 2 + x / 4];
-                    for row in &mut block[2 * (y % 4)..][..2] {
-                        for sample in &mut row[2 * (x % 4)..][..2] {
+                    let luma = if y < BLOCK / 2 { &mut *upper } else { &mut *lower };
+                    for row in &mut luma[2 * (y % (BLOCK / 2))..][..2] {
+                        for sample in &mut row[2 * x..][..2] {
                             *sample += more;
                         }
                     }
                     let differences = (mixed(self.blue, *blue, *red), mixed(self.red, *blue, *red));
-                    (*blue, *red) = (128 + differences.0, 128 + differences.1);
+                    (*blue, *red) = (MIDDLE + differences.0, MIDDLE + differences.1);
                 }
             }
         }
@@ -108,5 +112,5 @@ impl Mix {
 
 #[inline(always)]
 fn mixed([blue, red]: [i32; 2], u: i16, v: i16) -> i16 {
-    ((blue * (i32::from(u) - 128) + red * (i32::from(v) - 128) + HALF) >> BITS) as i16
+    ((blue * i32::from(u - MIDDLE) + red * i32::from(v - MIDDLE) + HALF) >> BITS) as i16
 }

@@ -14,6 +14,7 @@ struct Code {
     length: u32,
 }
 
+/// Codes by symbol, but with the number's leading zeros in place of its size.
 pub(super) struct Codes {
     first: [Code; 16],
     others: [Code; 256],
@@ -26,6 +27,11 @@ impl Codes {
             others: codes(&tables.others),
         }
     }
+
+    #[inline(always)]
+    fn other(&self, zeros: u32, number: Number) -> Code {
+        self.others[(zeros << 4 | number.leading_zeros & 15) as usize & 255]
+    }
 }
 
 /// Codes of one length follow each other, and those of the next length begin after them (T.81, Annex C).
@@ -36,7 +42,7 @@ fn codes<const N: usize>(table: &Table) -> [Code; N] {
     for (length, count) in (1..).zip(table.counts) {
         for symbol in symbols.by_ref().take(count.into()) {
             let more = u32::from(symbol & 15);
-            codes[usize::from(*symbol)] = Code {
+            codes[by_leading_zeros(*symbol)] = Code {
                 bits: next << more,
                 length: length + more,
             };
@@ -47,42 +53,120 @@ fn codes<const N: usize>(table: &Table) -> [Code; N] {
     codes
 }
 
-/// More bytes than a block can become: each coefficient has less than 32 bits, and each byte may be stuffed.
-pub(super) const LONGEST_BLOCK: usize = 64 * 4 * 2;
+/// A number of `n` bits, 11 at most, has `32 - n` leading zeros; their last four bits tell them apart.
+const fn by_leading_zeros(symbol: u8) -> usize {
+    (symbol & 0xf0 | (32 - (symbol & 15)) & 15) as usize
+}
 
-/// Writes codes to a buffer that has room for them.
-///
-/// The buffer is no part of this, so that this can stay in registers.
-pub(super) struct Bits {
-    /// How many bytes are written.
+/// What follows a code.
+#[derive(Clone, Copy)]
+struct Number {
+    /// Of its absolute value.
+    leading_zeros: u32,
+    /// Its bits; of a negative number those of the next smaller.
+    bits: u32,
+}
+
+impl Number {
+    const NONE: Self = Self {
+        leading_zeros: 32,
+        bits: 0,
+    };
+
+    #[inline(always)]
+    fn new(value: i32) -> Self {
+        let leading_zeros = value.unsigned_abs().leading_zeros();
+        let lower = (value + (value >> 31)) as u32;
+        Self {
+            leading_zeros,
+            bits: lower & ((1 << (32 - leading_zeros)) - 1),
+        }
+    }
+}
+
+/// More bytes than a block can become, and a power of two: each coefficient has less than 32 bits.
+const LONGEST_BLOCK: usize = 64 * 4;
+/// Bits are written so many bytes at a time.
+const WORD: usize = 8;
+/// Where a block's codes are written.
+type Room = [u8; LONGEST_BLOCK + WORD];
+
+/// A picture's codes, without what a JPEG stuffs between.
+#[derive(Default)]
+pub(super) struct Coded {
+    /// Beyond what is written, there is room for more.
+    bytes: Vec<u8>,
+    end: End,
+}
+
+/// Where the next bits come: apart from the bytes, so that it can stay in registers.
+#[derive(Clone, Copy, Default)]
+struct End {
     at: usize,
-    /// The lowest `waiting` bits, fewer than 32, are not written yet.
+    /// The lowest `waiting` bits, fewer than 8, are no whole byte yet; what there is of it is written too.
     bits: u64,
     waiting: u32,
 }
 
-impl Bits {
-    /// Behind a header.
-    pub(super) fn after(at: usize) -> Self {
-        Self {
-            at,
-            bits: 0,
-            waiting: 0,
-        }
+impl Coded {
+    pub(super) fn start(&mut self) {
+        self.end = End::default();
     }
 
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
-    /// Codes a block. `last` is the first coefficient of the component's block before.
+    /// Codes blocks. `last` is the first coefficient of each component's block before; `order` says which component and which
+    /// table each block of a unit is of.
     #[inline(always)]
-    pub(super) fn block(&mut self, out: &mut [u8], block: &Block, last: &mut i32, codes: &Codes) {
+    pub(super) fn blocks<const N: usize>(
+        &mut self,
+        blocks: &[Block],
+        order: [(usize, usize); N],
+        last: &mut [i32; 3],
+        codes: &[Codes; 2],
+    ) {
+        let mut end = self.end;
+        let needs = end.at + (blocks.len() + 1) * LONGEST_BLOCK;
+        if self.bytes.len() < needs {
+            self.bytes.resize(needs, 0);
+        }
+        for unit in blocks.as_chunks::<N>().0 {
+            for (block, (component, table)) in unit.iter().zip(order) {
+                let room = self.bytes[end.at..].first_chunk_mut();
+                let room = room.expect("there is room for all blocks, and one more");
+                end.at += end.block(room, block, &mut last[component], &codes[table]);
+            }
+        }
+        self.end = end;
+    }
+
+    /// Fills the last byte with ones, and writes all behind a JPEG's header, and the JPEG's end.
+    pub(super) fn finish(&mut self, jpeg: &mut Vec<u8>) {
+        let End { mut at, waiting, .. } = self.end;
+        if waiting > 0 {
+            self.bytes[at] |= 0xff >> waiting;
+            at += 1;
+        }
+        let mut coded = &self.bytes[..at];
+        // A byte of ones is stuffed with a 0 after it, lest it begin a marker.
+        while let Some(at) = memchr::memchr(0xff, coded) {
+            let (whole, rest) = coded.split_at(at + 1);
+            jpeg.extend_from_slice(whole);
+            jpeg.push(0);
+            coded = rest;
+        }
+        jpeg.extend_from_slice(coded);
+        jpeg.extend_from_slice(&END);
+    }
+}
+
+impl End {
+    /// How many whole bytes it became.
+    #[inline(always)]
+    fn block(&mut self, room: &mut Room, block: &Block, last: &mut i32, codes: &Codes) -> usize {
         let first = i32::from(block.coefficients[0]);
-        let (size, number) = sized(first - *last);
+        let number = Number::new(first - *last);
         *last = first;
-        self.put(out, codes.first[size as usize & 15], number);
-        let mut present = block.present_in_scan() & !1;
+        let mut at = self.put(room, 0, codes.first[number.leading_zeros as usize & 15], number);
+        let mut present = block.present & !1;
         let mut before = 0;
         while present != 0 {
             let place = present.trailing_zeros();
@@ -90,76 +174,28 @@ impl Bits {
             let mut zeros = place - before - 1;
             before = place;
             while zeros > 15 {
-                self.put(out, codes.others[SIXTEEN_ZEROS], 0);
+                at = self.put(room, at, codes.others[SIXTEEN_ZEROS], Number::NONE);
                 zeros -= 16;
             }
-            let (size, number) = sized(block.in_scan(place).into());
-            self.put(out, codes.others[(zeros << 4 | size) as usize & 255], number);
+            let number = Number::new(block.in_scan(place).into());
+            at = self.put(room, at, codes.other(zeros, number), number);
         }
         if before < 63 {
-            self.put(out, codes.others[REST_IS_ZERO], 0);
+            at = self.put(room, at, codes.others[REST_IS_ZERO], Number::NONE);
         }
+        at
     }
 
+    /// Writes all waiting bits, whole bytes or not: a question whether there are enough of them would too often be answered wrongly
+    /// by the processor. Where the next whole byte comes.
     #[inline(always)]
-    fn put(&mut self, out: &mut [u8], code: Code, number: u32) {
-        self.bits = (self.bits << code.length) | u64::from(code.bits | number);
+    fn put(&mut self, room: &mut Room, at: usize, code: Code, number: Number) -> usize {
+        self.bits = (self.bits << code.length) | u64::from(code.bits | number.bits);
         self.waiting += code.length;
-        if self.waiting >= 32 {
-            self.waiting -= 32;
-            self.word(out, (self.bits >> self.waiting) as u32);
-        }
+        let word = self.bits << (self.waiting.wrapping_neg() & 63);
+        room[at & (LONGEST_BLOCK - 1)..][..WORD].copy_from_slice(&word.to_be_bytes());
+        let whole = self.waiting as usize / 8;
+        self.waiting %= 8;
+        at + whole
     }
-
-    #[inline(always)]
-    fn word(&mut self, out: &mut [u8], word: u32) {
-        // A byte of ones is a 0 in the complement, and borrows from its highest bit.
-        let ones = word & (!word).wrapping_sub(0x0101_0101) & 0x8080_8080;
-        if ones == 0 {
-            out[self.at..][..4].copy_from_slice(&word.to_be_bytes());
-            self.at += 4;
-        } else {
-            self.at = stuffed_word(out, self.at, word);
-        }
-    }
-
-    /// Fills the last byte with ones, and writes the JPEG's end; its length.
-    pub(super) fn finish(mut self, out: &mut [u8]) -> usize {
-        let missing = self.waiting.wrapping_neg() % 8;
-        self.bits = (self.bits << missing) | ((1 << missing) - 1);
-        self.waiting += missing;
-        while self.waiting > 0 {
-            self.waiting -= 8;
-            self.at = stuffed(out, self.at, (self.bits >> self.waiting) as u8);
-        }
-        out[self.at..][..END.len()].copy_from_slice(&END);
-        self.at + END.len()
-    }
-}
-
-/// Seldom called, and kept apart so that the loop around it has all registers.
-#[cold]
-#[inline(never)]
-fn stuffed_word(out: &mut [u8], at: usize, word: u32) -> usize {
-    word.to_be_bytes()
-        .into_iter()
-        .fold(at, |at, byte| stuffed(out, at, byte))
-}
-
-/// Writes a byte; after one of ones comes a 0, lest it begin a marker.
-fn stuffed(out: &mut [u8], at: usize, byte: u8) -> usize {
-    out[at] = byte;
-    if byte < 0xff {
-        return at + 1;
-    }
-    out[at + 1] = 0;
-    at + 2
-}
-
-/// How many bits a number has, and these: of a negative one those of the next smaller.
-#[inline(always)]
-fn sized(number: i32) -> (u32, u32) {
-    let size = 32 - number.unsigned_abs().leading_zeros();
-    let bits = (number + (number >> 31)) as u32;
-    (size, bits & ((1 << size) - 1))
 }

@@ -4,13 +4,13 @@ use fearless_simd::{Level, Simd};
 use sightline_scaling::{Columns, Tap, WINDOW, blend, taps};
 
 use super::picture::{Layout, Picture, subsampled};
-use super::{BLOCK, UNIT};
+use super::{BLOCK, PAIRS, UNIT};
 
-/// Rows of a block's samples.
-pub(super) type Samples = [[i16; BLOCK]; BLOCK];
+/// Rows of samples of two blocks side by side, in quarters.
+pub(super) type Pair = [[i16; UNIT]; BLOCK];
 
-/// What is coded together: luma's four blocks by rows, and one of each colour difference.
-pub(super) type Unit = [Samples; 6];
+/// What is coded together: luma's upper blocks and its lower ones, and one block of each colour difference.
+pub(super) type Unit = [Pair; PAIRS];
 
 pub(super) struct Strip {
     layout: Layout,
@@ -93,7 +93,7 @@ impl Strip {
             layout: *layout,
             components: [0, 1, 2].map(component),
             row: vec![0; units * UNIT],
-            units: vec![[[[0; BLOCK]; BLOCK]; 6]; units],
+            units: vec![[[[0; UNIT]; BLOCK]; PAIRS]; units],
         }
     }
 
@@ -128,18 +128,17 @@ impl Strip {
         for y in 0..UNIT {
             let (above, below, tap) = luma.row(simd, picture, 0, number * UNIT + y);
             blend(above, below, tap, &mut self.row);
-            let (blocks, first) = (self.row.as_chunks::<BLOCK>().0, y / BLOCK * 2);
-            for (unit, [left, right]) in self.units.iter_mut().zip(blocks.as_chunks().0) {
-                unit[first][y % BLOCK] = *left;
-                unit[first + 1][y % BLOCK] = *right;
+            for (unit, samples) in self.units.iter_mut().zip(self.row.as_chunks().0) {
+                unit[y / BLOCK][y % BLOCK] = *samples;
             }
         }
         for (index, difference) in differences.iter_mut().enumerate() {
             for y in 0..BLOCK {
                 let (above, below, tap) = difference.row(simd, picture, 1 + index, number * BLOCK + y);
-                blend(above, below, tap, &mut self.row);
-                for (unit, block) in self.units.iter_mut().zip(self.row.as_chunks().0) {
-                    unit[4 + index][y] = *block;
+                let row = &mut self.row[..above.len()];
+                blend(above, below, tap, row);
+                for (unit, samples) in self.units.iter_mut().zip(row.as_chunks::<BLOCK>().0) {
+                    unit[PAIRS - 1][y].as_chunks_mut().0[index] = *samples;
                 }
             }
         }
