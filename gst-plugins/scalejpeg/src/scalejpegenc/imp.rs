@@ -1,7 +1,7 @@
 //! SECTION:element-scalejpegenc
 //!
 //! Scales frames until they fit a square, and encodes them as JPEG, in one pass: what `videoscale`, a conversion to
-//! full range and `jpegenc` do, for about half of their processor time. The JPEG has square pixels, full range and
+//! full range and `jpegenc` do, for less than a third of their processor time. The JPEG has square pixels, full range and
 //! BT.601's matrix, whatever the frame has.
 //!
 //! Scaling is bilinear without antialiasing, as YOLOX's demo scales pictures for its model.
