@@ -106,29 +106,44 @@ e2e() {
     SIGHTLINE_BIN=${SIGHTLINE_BIN:-target/debug} node --test --test-concurrency=1 e2e/*.test.mjs
 }
 
-# A part beside the others, with what processor time they leave; a long one costs no time then. `joined` waits for it.
+# Parts beside the others, by name; `joined` waits for them.
+declare -A besides=()
+
+# beside NAME COMMAND…
 beside() {
     say "$1, beside what follows"
-    # A process group of its own, which is a group to the scheduler too: so that group is what has to be nice.
-    setsid bash -c 'echo 19 2>/dev/null >/proc/self/autogroup; exec chrt --idle 0 nice -n 19 scripts/test.sh "$1"' - "$1" >"target/test-$1.log" 2>&1 &
-    beside_name=$1 beside_pid=$!
-    trap 'kill -- "-$beside_pid" 2>/dev/null || true' EXIT
+    # A process group of its own, so that all of it can be ended.
+    setsid "${@:2}" >"target/test-$1.log" 2>&1 &
+    besides[$1]=$!
+    trap 'kill -- "${besides[@]/#/-}" 2>/dev/null || true' EXIT
 }
 
+# With what processor time the others leave: a long part costs no time then. The process group is a group to the scheduler too, and that
+# group is what has to be nice.
+idle() { beside "$1" bash -c 'echo 19 2>/dev/null >/proc/self/autogroup; exec chrt --idle 0 nice -n 19 scripts/test.sh "$1"' - "$1"; }
+
 joined() {
-    local failed=
-    wait "$beside_pid" || failed=yes
+    local name failed=()
+    for name in "${!besides[@]}"; do
+        wait "${besides[$name]}" || failed+=("$name")
+        say "$name, beside the others"
+        cat "target/test-$name.log"
+        unset "besides[$name]"
+    done
     trap - EXIT
-    cat "target/test-$beside_name.log"
-    [ -z "$failed" ] || die "$beside_name failed"
+    [ ${#failed[@]} = 0 ] || die "failed: ${failed[*]}"
 }
 
 if [ $# -gt 0 ]; then
     "$@"
 elif [ -n "${CI:-}" ]; then
     mkdir -p target
-    beside fuzz
-    rust; ui; models; shipping; e2e; joined
+    idle fuzz
+    say "Building all tests"
+    cargo test --workspace --quiet --no-run $(release_features)
+    # These wait more than they work.
+    beside rust scripts/test.sh rust
+    ui; models; shipping; e2e; joined
 else
     rust; ui; models; fuzz; shipping; e2e
 fi
