@@ -150,6 +150,27 @@ def density(result):
     ]
 
 
+INGEST = {
+    "vp8dec": "`vp8dec` alone",
+    "scalejpegenc": "`scalejpegenc`",
+    "scalejpegenc, redisstreamsink": "`scalejpegenc`, `redisstreamsink`: a session's way",
+    "videoscale, range, jpegenc": "`videoscale`, `videoconvert`, `jpegenc`",
+    "videoscale, range, jpegenc, redisstreamsink": "the same, and `redisstreamsink`",
+}
+
+
+def ingest(result):
+    parts = [
+        "## Taking a frame in\n",
+        "Processor time of a frame of VP8 that is decoded, scaled to 416 pixels, encoded as JPEG and in Redis, beside decoding it: one `gst-launch-1.0` each, in turn. "
+        f"Judged are the shortest times of {result['rounds']} rounds; the medians of the rounds' ratios are told too. `videoconvert` is what full range, as JPEGs have it, takes.\n",
+    ]
+    for size, steps in result["pictures"].items():
+        rows = [(name, *steps[step].values()) for step, name in INGEST.items()]
+        parts.append(table((size, "ms a frame", "of `vp8dec`", "median"), rows))
+    return [*parts, goals(result)]
+
+
 def footprint(result):
     return ["## Idling, starting, memory\n", goals(result)]
 
@@ -165,7 +186,7 @@ def instructions(result):
 
 SECTIONS = {
     "performance-throughput": throughput, "performance-latency": latency, "performance-density": density,
-    "performance-footprint": footprint, "performance-instructions": instructions,
+    "ingest": ingest, "performance-footprint": footprint, "performance-instructions": instructions,
 }  # fmt: skip
 
 

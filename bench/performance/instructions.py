@@ -35,6 +35,7 @@ def inputs(folder):
     detector.run(detector.preprocess(picture)[0]).astype("<f4").tofile(output)
     size = [str(side) for side in SIZE]
     return {
+        "scale I420 640x480 and encode it as JPEG": ["jpeg", *size, frame],
         "preprocess I420 640x480": ["preprocess", "I420", *size, frame],
         "postprocess, both kinds of suppression": ["postprocess", output, *size],
         "encode a frame's entry": ["entries", "frame"],

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, bail};
 
 mod entries;
+mod jpeg;
 mod overlay;
 mod postprocess;
 mod preprocess;
@@ -26,6 +27,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("postprocess", "OUTPUT WIDTH HEIGHT", postprocess::measure),
     ("overlay", "FORMAT WIDTH HEIGHT", overlay::measure),
     ("entries", "frame|prediction", entries::measure),
+    ("jpeg", "WIDTH HEIGHT FRAME [JPEG]", jpeg::measure),
     ("rewrite", "MODEL FOLDER", rewrite::measure),
 ];
 
