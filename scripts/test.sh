@@ -90,8 +90,7 @@ shipping() {
     cargo publish --dry-run --no-verify --quiet --allow-dirty $(publishable)
 }
 
-e2e() {
-    say "End to end, in a real browser"
+e2e_packages() {
     venv
     "$python" -c 'import schemathesis' 2>/dev/null ||
         "$python" -m pip install -q --disable-pip-version-check schemathesis==4.32.5
@@ -101,9 +100,17 @@ e2e() {
         "$python" -m pip install -q --disable-pip-version-check inventa==0.0a15
     "$python" -c 'import opentelemetry.proto' 2>/dev/null ||
         "$python" -m pip install -q --disable-pip-version-check opentelemetry-proto==1.45.2
+}
+
+# e2e [FILE…]: all, if none is named.
+e2e() {
+    local files=("$@")
+    [ $# -gt 0 ] || files=(e2e/*.test.mjs)
+    say "End to end, in a real browser"
+    e2e_packages
     # Those in target/debug, unless others are to be tested: a release build would take as long as all these tests.
     [ -n "${SIGHTLINE_BIN:-}" ] || programs
-    SIGHTLINE_BIN=${SIGHTLINE_BIN:-target/debug} node --test --test-concurrency=1 e2e/*.test.mjs
+    SIGHTLINE_BIN=${SIGHTLINE_BIN:-target/debug} node --test --test-concurrency=1 "${files[@]}"
 }
 
 # Parts beside the others, by name; `joined` waits for them.
@@ -115,22 +122,24 @@ beside() {
     # A process group of its own, so that all of it can be ended.
     setsid "${@:2}" >"target/test-$1.log" 2>&1 &
     besides[$1]=$!
-    trap 'kill -- "${besides[@]/#/-}" 2>/dev/null || true' EXIT
 }
+# Ends what is not joined.
+trap '[ ${#besides[@]} = 0 ] || kill -- "${besides[@]/#/-}" 2>/dev/null || true' EXIT
 
 # With what processor time the others leave: a long part costs no time then. The process group is a group to the scheduler too, and that
 # group is what has to be nice.
 idle() { beside "$1" bash -c 'echo 19 2>/dev/null >/proc/self/autogroup; exec chrt --idle 0 nice -n 19 scripts/test.sh "$1"' - "$1"; }
 
+# joined [NAME…]: all, if none is named.
 joined() {
-    local name failed=()
-    for name in "${!besides[@]}"; do
+    local name failed=() names=("$@")
+    [ $# -gt 0 ] || names=("${!besides[@]}")
+    for name in "${names[@]}"; do
         wait "${besides[$name]}" || failed+=("$name")
         say "$name, beside the others"
         cat "target/test-$name.log"
         unset "besides[$name]"
     done
-    trap - EXIT
     [ ${#failed[@]} = 0 ] || die "failed: ${failed[*]}"
 }
 
@@ -143,7 +152,16 @@ elif [ -n "${CI:-}" ]; then
     cargo test --workspace --quiet --no-run $(release_features)
     # These wait more than they work.
     beside rust scripts/test.sh rust
-    ui; models; shipping; e2e; joined
+    ui; models; shipping
+    e2e_packages
+    # It mostly waits for alerts.
+    beside metrics scripts/test.sh e2e e2e/metrics.test.mjs
+    # What is shown is compared to the frame: that wants a machine which has time for both.
+    shown=(e2e/{annotated,bikes,browsers,frames}.test.mjs)
+    e2e $(printf '%s\n' e2e/*.test.mjs | grep -vE '/(annotated|bikes|browsers|frames|metrics)\.')
+    joined rust metrics
+    e2e "${shown[@]}"
+    joined
 else
     rust; ui; models; fuzz; shipping; e2e
 fi
