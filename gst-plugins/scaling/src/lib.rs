@@ -156,11 +156,6 @@ fn interpolate(samples: &[u8], taps: &[Tap], out: &mut [i16]) {
 /// What a sample, from 0 to 255, is written as.
 pub trait Sample: Copy {
     fn of(value: i16) -> Self;
-
-    #[inline(always)]
-    fn of_quarters(quarters: i16) -> Self {
-        Self::of((quarters + 2) >> 2)
-    }
 }
 
 impl Sample for u8 {
@@ -177,42 +172,39 @@ impl Sample for f32 {
     }
 }
 
-/// In quarters; the others are rounded to whole numbers.
-impl Sample for i16 {
-    #[inline(always)]
-    fn of(value: i16) -> Self {
-        4 * value
-    }
+/// The upper half of a product.
+#[inline(always)]
+fn high(a: i16, b: i16) -> i16 {
+    ((i32::from(a) * i32::from(b)) >> 16) as i16
+}
 
-    #[inline(always)]
-    fn of_quarters(quarters: i16) -> Self {
-        quarters
+/// Writes the row between two rows that are scaled in width, rounded to whole numbers.
+#[inline(always)]
+pub fn blend<T: Sample>(first: &[i16], second: &[i16], tap: &Tap, out: &mut [T]) {
+    let [wa, wb] = tap.weights;
+    for ((out, a), b) in out.iter_mut().zip(first).zip(second) {
+        *out = T::of((high(*a, wa) + high(*b, wb) + 2) >> 2);
     }
 }
 
 /// Samples of two rows that are blended at a time: with a number known to it, the compiler sees that products of 16 bits suffice.
-const LANES: usize = 16;
+pub const LANES: usize = 16;
 
-/// Writes the row between two rows that are scaled in width. Panics if one of them has fewer samples.
+/// As [`blend`], but in quarters, for rows of whole [`LANES`].
 #[inline(always)]
-pub fn blend<T: Sample>(first: &[i16], second: &[i16], tap: &Tap, out: &mut [T]) {
-    let (chunks, rest) = out.as_chunks_mut::<LANES>();
-    let (first, first_rest) = first.split_at(chunks.len() * LANES);
-    let (second, second_rest) = second.split_at(chunks.len() * LANES);
-    let sources = first.as_chunks().0.iter().zip(second.as_chunks().0);
-    for (out, (first, second)) in chunks.iter_mut().zip(sources) {
-        blend_lanes::<T, LANES>(first, second, tap, out);
-    }
-    for ((out, first), second) in rest.iter_mut().zip(first_rest).zip(second_rest) {
-        blend_lanes(&[*first], &[*second], tap, std::array::from_mut(out));
+pub fn blend_in_quarters(first: &[i16], second: &[i16], tap: &Tap, out: &mut [i16]) {
+    let [wa, wb] = tap.weights;
+    let sources = first.as_chunks::<LANES>().0.iter().zip(second.as_chunks().0);
+    for (out, (first, second)) in out.as_chunks_mut().0.iter_mut().zip(sources) {
+        *out = quarters(first, second, wa, wb);
     }
 }
 
 #[inline(always)]
-fn blend_lanes<T: Sample, const N: usize>(first: &[i16; N], second: &[i16; N], tap: &Tap, out: &mut [T; N]) {
-    let high = |a: i16, b: i16| ((i32::from(a) * i32::from(b)) >> 16) as i16;
-    let [wa, wb] = tap.weights;
-    for lane in 0..N {
-        out[lane] = T::of_quarters(high(first[lane], wa) + high(second[lane], wb));
+fn quarters(first: &[i16; LANES], second: &[i16; LANES], wa: i16, wb: i16) -> [i16; LANES] {
+    let mut out = [0; LANES];
+    for lane in 0..LANES {
+        out[lane] = high(first[lane], wa) + high(second[lane], wb);
     }
+    out
 }

@@ -1,7 +1,7 @@
 //! Sixteen rows of the JPEG's samples, scaled from the picture's.
 
 use fearless_simd::{Level, Simd};
-use sightline_scaling::{Columns, Tap, WINDOW, blend, taps};
+use sightline_scaling::{Columns, LANES, Tap, WINDOW, blend_in_quarters, taps};
 
 use super::picture::{Layout, Picture, subsampled};
 use super::{BLOCK, PAIRS, UNIT};
@@ -27,7 +27,7 @@ struct Component {
     lines: [Line; 2],
     /// For a source row whose samples cannot be read where they lie.
     room: Vec<u8>,
-    /// Samples in a row of the JPEG, and the same filled up to whole units.
+    /// Samples in a row of the JPEG, and the same filled up to whole units and lanes.
     width: usize,
     padded: usize,
 }
@@ -87,7 +87,7 @@ impl Strip {
         let component = |index: usize| {
             let (source, target) = (layout.samples(index), subsampled(size, index));
             let width = if index == 0 { UNIT } else { BLOCK };
-            Component::new(level, source, target, units * width)
+            Component::new(level, source, target, (units * width).next_multiple_of(LANES))
         };
         Self {
             layout: *layout,
@@ -127,7 +127,7 @@ impl Strip {
         let [luma, differences @ ..] = &mut self.components;
         for y in 0..UNIT {
             let (above, below, tap) = luma.row(simd, picture, 0, number * UNIT + y);
-            blend(above, below, tap, &mut self.row);
+            blend_in_quarters(above, below, tap, &mut self.row);
             for (unit, samples) in self.units.iter_mut().zip(self.row.as_chunks().0) {
                 unit[y / BLOCK][y % BLOCK] = *samples;
             }
@@ -136,7 +136,7 @@ impl Strip {
             for y in 0..BLOCK {
                 let (above, below, tap) = difference.row(simd, picture, 1 + index, number * BLOCK + y);
                 let row = &mut self.row[..above.len()];
-                blend(above, below, tap, row);
+                blend_in_quarters(above, below, tap, row);
                 for (unit, samples) in self.units.iter_mut().zip(row.as_chunks::<BLOCK>().0) {
                     unit[PAIRS - 1][y].as_chunks_mut().0[index] = *samples;
                 }
