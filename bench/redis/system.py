@@ -241,16 +241,7 @@ class System:
 
     def processes(self):
         """Ids of all processes of ours."""
-        parents = {}
-        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-            except (OSError, IndexError):
-                pass  # It has just ended.
-        found = {self.process.pid}
-        while grown := {child for child, parent in parents.items() if parent in found} - found:
-            found |= grown
-        return found
+        return {self.process.pid, *children(self.process.pid)}
 
     def counters(self, name):
         """A metric of the launcher, by its labels' values in order of the labels' names."""

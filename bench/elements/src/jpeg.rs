@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use gstscalejpeg::jpeg::{Colour, Encoder, Layout, Picture, Plane};
 use serde_json::{Value, json};
 
+use crate::preprocess::planes;
 use crate::timing::median_ms;
 
 /// What sessions send.
@@ -27,7 +28,13 @@ pub fn measure(arguments: &[String]) -> anyhow::Result<Value> {
         height,
         components: [0, 1, 2].map(|plane| (plane, 0, 1)),
     };
-    let picture = Picture::new(layout, &planes(&pixels, (width, height))?)?;
+    let half = width.div_ceil(2);
+    let planes = planes(&pixels, [width, half, half], height)?;
+    let planes = planes.map(|plane| Plane {
+        data: plane.data,
+        stride: plane.stride,
+    });
+    let picture = Picture::new(layout, &planes)?;
     let colour = Colour {
         full_range: false,
         ..Colour::JFIF
@@ -42,16 +49,4 @@ pub fn measure(arguments: &[String]) -> anyhow::Result<Value> {
         std::fs::write(path, jpeg).with_context(|| format!("cannot write {path}"))?;
     }
     Ok(json!({ "ms": milliseconds, "bytes": jpeg.len() }))
-}
-
-/// Luma's plane, and those of both colour differences.
-fn planes(pixels: &[u8], (width, height): (usize, usize)) -> anyhow::Result<[Plane<'_>; 3]> {
-    let half = width.div_ceil(2);
-    let (luma, rest) = pixels
-        .split_at_checked(width * height)
-        .context("the file is too short for a frame")?;
-    let (blue, rest) = rest
-        .split_at_checked(half * height.div_ceil(2))
-        .context("the file is too short for a frame")?;
-    Ok([(luma, width), (blue, half), (rest, half)].map(|(data, stride)| Plane { data, stride }))
 }

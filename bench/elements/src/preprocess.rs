@@ -95,7 +95,7 @@ fn layout(format: &str, width: usize, height: usize) -> anyhow::Result<(Layout, 
 }
 
 /// The planes of a frame, one behind the other; those below the first have half as many rows.
-fn planes(pixels: &[u8], strides: [usize; 3], height: usize) -> anyhow::Result<[Plane<'_>; 3]> {
+pub fn planes(pixels: &[u8], strides: [usize; 3], height: usize) -> anyhow::Result<[Plane<'_>; 3]> {
     let mut planes = [Plane { data: &[], stride: 0 }; 3];
     let mut rest = pixels;
     for (index, (plane, stride)) in planes.iter_mut().zip(strides).enumerate() {

@@ -1,7 +1,7 @@
 //! From a frame's pixels to a smaller JPEG, in one pass.
 //!
 //! A JPEG (ITU-T T.81, baseline, 4:2:0) is coded sixteen rows at a time. So many rows are scaled, plane by plane
-//! ([`strip`]), transformed and quantised block by block ([`dct`]) and coded ([`huffman`]); what lies between fits the first
+//! ([`strip`]), transformed and quantised two blocks at a time ([`dct`]) and coded ([`huffman`]); what lies between fits the first
 //! cache. A JPEG's samples are of full range and BT.601's matrix, a camera's mostly are not: the range is stretched by the
 //! numbers that coefficients are quantised by, and so costs nothing ([`colour`]).
 //!

@@ -174,7 +174,7 @@ impl Sample for f32 {
 
 /// The upper half of a product.
 #[inline(always)]
-fn high(a: i16, b: i16) -> i16 {
+pub fn high(a: i16, b: i16) -> i16 {
     ((i32::from(a) * i32::from(b)) >> 16) as i16
 }
 

@@ -6,6 +6,7 @@
 
 use fearless_simd::prelude::*;
 use fearless_simd::{i16x8, i16x16};
+use sightline_scaling::high;
 
 use super::colour::Levels;
 use super::strip::Pair;
@@ -113,7 +114,7 @@ impl Quantiser {
             ([[0; UNIT]; BLOCK], [[0; UNIT]; BLOCK], [[0; UNIT]; BLOCK]);
         for (u, v) in places() {
             let exact = exact(u, v);
-            let wholes = if exact < 0.5 { 0 } else { 1 };
+            let wholes = i16::from(exact >= 0.5);
             let factor = exact - f64::from(wholes);
             // A half, for it is rounded down. The first coefficient is the sum of all samples.
             let centre = if (u, v) == (0, 0) {
@@ -123,7 +124,7 @@ impl Quantiser {
             };
             for lane in [v, BLOCK + v] {
                 added[u][lane] = (0.5 / factor - centre).round() as i16;
-                factors[u][lane] = (factor * f64::from(65536 << shift)).round() as i16;
+                factors[u][lane] = (factor * f64::from(1u32 << (16 + shift))).round() as i16;
                 whole[u][lane] = -wholes;
             }
         }
@@ -204,12 +205,6 @@ fn scale(frequency: usize) -> f64 {
         std::f64::consts::SQRT_2
     };
     8f64.sqrt() * norm * cosine
-}
-
-/// The upper half of a product.
-#[inline(always)]
-fn high(a: i16, b: i16) -> i16 {
-    ((i32::from(a) * i32::from(b)) >> 16) as i16
 }
 
 /// `x` × (1 + `part` / 2¹⁶), or without the 1: `x` is moved by about as much as makes up for rounding down.
