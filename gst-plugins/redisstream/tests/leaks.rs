@@ -39,7 +39,8 @@ fn nothing_leaks() {
         ! redisstreamsink participant-id=abc";
     // Frames that are replaced and not answered, then frames that are, by a worker that ends.
     run(&redis, session);
-    let worker = "redisstreamsrc num-buffers=10 max-age=60000 ! jpegdec ! videoconvert ! redisstreamsink payload=detections";
+    let worker = "redisstreamsrc num-buffers=10 max-age=60000 ! jpegdec ! videoconvert \
+        ! redisstreamsink payload=detections async=false";
     run(
         &redis,
         &format!("{session} leaky=no expiry=60000 max-in-flight=0 {worker}"),

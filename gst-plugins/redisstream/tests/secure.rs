@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// A session and the worker that answers it.
 const BOTH: &str = "appsrc name=in format=time caps=image/jpeg
     ! redisstreamsink name=sink participant-id=abc
-    redisstreamsrc name=src ! jpegdec ! videoconvert ! redisstreamsink name=answers payload=detections";
+    redisstreamsrc name=src ! jpegdec ! videoconvert ! redisstreamsink name=answers payload=detections async=false";
 const SINK: &str =
     "appsrc name=in format=time caps=image/jpeg ! redisstreamsink name=sink participant-id=abc";
 const WORKER: &str =

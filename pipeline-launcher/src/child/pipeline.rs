@@ -47,6 +47,8 @@ impl Pipeline {
             };
             if factory.as_deref() == Some("redisstreamsink") {
                 trace(&element);
+                // What one publishes may be what another's frames come from.
+                element.set_property("async", false);
             }
             for property in properties {
                 let unset = element

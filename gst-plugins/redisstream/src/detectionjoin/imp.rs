@@ -22,7 +22,8 @@
  *   videotestsrc is-live=true num-buffers=30 ! video/x-raw,width=320,height=320,framerate=10/1 ! tee name=frames \
  *   frames. ! queue ! jpegenc ! redisstreamsink participant-id=me leaky=no expiry=30000 \
  *   frames. ! queue ! detectionjoin participant-id=me ! overlay ! videoconvert ! fakesink sync=true \
- *   redisstreamsrc num-buffers=30 ! jpegdec ! yoloxdetect model=blobs.onnx ! redisstreamsink payload=detections
+ *   redisstreamsrc num-buffers=30 ! jpegdec ! yoloxdetect model=blobs.onnx ! \
+ *   redisstreamsink payload=detections async=false
  * ```
  */
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -456,8 +456,6 @@ impl ObjectImpl for RedisStreamSink {
         self.parent_constructed();
         // Frames are wanted as soon as they are there.
         self.obj().set_sync(false);
-        // The answers' sink in a session's own pipeline has nothing to show before the session's sink runs.
-        self.obj().set_async(false);
     }
 
     fn properties() -> &'static [glib::ParamSpec] {

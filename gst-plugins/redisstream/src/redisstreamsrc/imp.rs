@@ -15,7 +15,8 @@
  * gst-launch-1.0 \
  *     videotestsrc num-buffers=20 ! video/x-raw,width=320,height=320 ! jpegenc ! \
  *     redisstreamsink participant-id=me leaky=no expiry=60000 \
- *     redisstreamsrc num-buffers=20 ! jpegdec ! yoloxdetect model=blobs.onnx ! redisstreamsink payload=detections
+ *     redisstreamsrc num-buffers=20 ! jpegdec ! yoloxdetect model=blobs.onnx ! \
+ *     redisstreamsink payload=detections async=false
  * ```
  */
 use std::sync::atomic::{AtomicU64, Ordering};
