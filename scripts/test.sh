@@ -51,7 +51,7 @@ fuzz() {
     # CI looks for new findings too; that begins with the old ones.
     if [ -n "${CI:-}" ]; then
         # Beside the others a target may have to wait for a processor.
-        FUZZ_JOBS=3 FUZZ_TIMEOUT=60 scripts/fuzz.sh "${FUZZ_SECONDS:-60}"
+        FUZZ_JOBS=4 FUZZ_TIMEOUT=60 scripts/fuzz.sh "${FUZZ_SECONDS:-30}"
     else
         scripts/fuzz.sh replay
     fi
@@ -113,6 +113,14 @@ e2e() {
     SIGHTLINE_BIN=${SIGHTLINE_BIN:-target/debug} node --test --test-concurrency=1 "${files[@]}"
 }
 
+# What mostly waits: for packages, for alerts, for memory that could grow, for answers to thousands of requests.
+waiting=(e2e/{metrics,rest,soak}.test.mjs)
+waiting() {
+    models
+    shipping
+    e2e "${waiting[@]}"
+}
+
 # Parts beside the others, by name; `joined` waits for them.
 declare -A besides=()
 
@@ -149,15 +157,13 @@ elif [ -n "${CI:-}" ]; then
     mkdir -p target
     say "Building all tests"
     cargo test --workspace --quiet --no-run $(release_features)
-    # Two builds at once write to the disk at once: the other waits for that, however nice this one is.
+    # Not before: a second build beside this one makes it last half as long again, however nice the other is.
     idle fuzz
     # These wait more than they work.
     beside rust scripts/test.sh rust
-    ui; models; shipping
+    ui
     e2e_packages
-    # For alerts, for memory that could grow, for answers to thousands of requests.
-    waiting=(e2e/{metrics,rest,soak}.test.mjs)
-    beside waiting scripts/test.sh e2e "${waiting[@]}"
+    beside waiting scripts/test.sh waiting
     # What is shown is compared to the frame: that wants a machine which has time for both.
     shown=(e2e/{annotated,bikes,browsers,frames}.test.mjs)
     e2e $(printf '%s\n' e2e/*.test.mjs | grep -vxF "$(printf '%s\n' "${waiting[@]}" "${shown[@]}")")
