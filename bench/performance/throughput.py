@@ -69,7 +69,8 @@ def contestants(options, folder, names):
             kind, _, size = name.rpartition(" ")
             database, pids = workers[kind]
             client = system.redis.Redis(port=server.port, db=database)
-            return lambda seconds: rate(client, pids, encoded[size], seconds, max(limit.rounds))
+            # Workers' networks are rewritten, and the machine may be faster than when the limit was measured.
+            return lambda seconds: rate(client, pids, encoded[size], seconds, 2 * max(limit.rounds))
 
         yield limit, {"limit": limit.rate} | {name: of(name) for name in names}
 
