@@ -23,6 +23,12 @@ fn sink(redis: &Redis, properties: &str) -> (Pipeline, Input) {
     (pipeline, input)
 }
 
+fn pause_a_while(pipeline: &Pipeline) {
+    pipeline.set_state(gst::State::Paused).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    pipeline.set_state(gst::State::Playing).unwrap();
+}
+
 fn answer(connection: &mut redis::Connection, session: &str, seq: &str, timestamp: &str) {
     let mut fields = vec![("participantId", session), ("timestamp", timestamp)];
     if !seq.is_empty() {
@@ -431,9 +437,7 @@ fn back_pressure_can_be_paused_and_ended() {
         input.push_jpeg(index);
     }
     wait_for("back-pressure", || pipeline.stat("sink", "accepted") >= 2);
-    pipeline.set_state(gst::State::Paused).unwrap();
-    std::thread::sleep(Duration::from_millis(50));
-    pipeline.set_state(gst::State::Playing).unwrap();
+    pause_a_while(&pipeline);
     input.end();
     pipeline.message(gst::MessageType::Eos);
     assert_eq!(pipeline.stat("sink", "published"), 5);
@@ -450,9 +454,7 @@ fn the_end_can_be_paused_too() {
     input.end();
     // The second waits for the credit of the first, which comes back after a second, and the end for the second.
     wait_for("the first frame", || pipeline.stat("sink", "published") == 1);
-    pipeline.set_state(gst::State::Paused).unwrap();
-    std::thread::sleep(Duration::from_millis(50));
-    pipeline.set_state(gst::State::Playing).unwrap();
+    pause_a_while(&pipeline);
     pipeline.message(gst::MessageType::Eos);
     assert_eq!(pipeline.stat("sink", "published"), 2);
     pipeline.no_error();

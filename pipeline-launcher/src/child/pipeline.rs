@@ -47,7 +47,7 @@ impl Pipeline {
             };
             if factory.as_deref() == Some("redisstreamsink") {
                 trace(&element);
-                // What one publishes may be what another's frames come from.
+                // Not waited for at the start: its first frame may come only after another sink's, as an answer's does.
                 element.set_property("async", false);
             }
             for property in properties {
